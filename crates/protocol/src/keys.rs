@@ -1,0 +1,162 @@
+//! The names of Celery's keys on Redis.
+//!
+//! ```text
+//!   broker   <queue>  <queue>\x06\x163  ...    lists, one for each priority step
+//!            unacked  unacked_index            what Celery's workers hold
+//!            _kombu.binding.<exchange>         which queues an exchange feeds
+//!   results  celery-task-meta-<id>             a task's document; the channel that announces it has the same name
+//! ```
+
+/// Between the parts of a list's name and of a binding: the control characters ACK and SYN.
+pub const SEPARATOR: &str = "\x06\x16";
+
+/// kombu's priority steps, the most urgent first.
+pub const PRIORITY_STEPS: [u8; 4] = [0, 3, 6, 9];
+
+/// The least urgent priority: a higher one counts as this.
+pub const MAX_PRIORITY: u8 = 9;
+
+/// Celery's default queue, exchange and routing key.
+pub const DEFAULT_QUEUE: &str = "celery";
+
+/// The priority step that a message of this priority waits in: the largest step that is not above it. A priority
+/// below all steps wraps to the last one (kombu's rule).
+pub fn priority_step(priority: u8, steps: &[u8]) -> u8 {
+    let priority = priority.min(MAX_PRIORITY);
+    let step = steps.iter().rev().find(|step| **step <= priority).or(steps.last());
+    step.copied().unwrap_or_default()
+}
+
+/// The keys of a broker.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BrokerKeys {
+    prefix: String,
+}
+
+impl BrokerKeys {
+    /// Keys behind this prefix (kombu's `global_keyprefix`), which is written before each as it stands.
+    pub fn new(prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    /// Any key, behind the prefix.
+    pub fn prefixed(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    /// List: a queue's messages of one priority step. Step 0 has no suffix.
+    pub fn list(&self, queue: &str, step: u8) -> String {
+        match step {
+            0 => self.prefixed(queue),
+            step => format!("{}{queue}{SEPARATOR}{step}", self.prefix),
+        }
+    }
+
+    /// Lists: a queue's messages, in the order of these steps.
+    pub fn lists(&self, queue: &str, steps: &[u8]) -> Vec<String> {
+        steps.iter().map(|step| self.list(queue, *step)).collect()
+    }
+
+    /// Hash: delivery tag → `[envelope, exchange, routing key]` of each message that is held. One for all queues.
+    pub fn unacked(&self) -> String {
+        self.prefixed("unacked")
+    }
+
+    /// Sorted set: delivery tag → Unix time of the delivery, in seconds.
+    pub fn unacked_index(&self) -> String {
+        self.prefixed("unacked_index")
+    }
+
+    /// String: the lock of whoever restores messages whose visibility timeout has passed.
+    pub fn unacked_mutex(&self) -> String {
+        self.prefixed("unacked_mutex")
+    }
+
+    /// Set: the [`binding`]s of an exchange.
+    pub fn bindings(&self, exchange: &str) -> String {
+        format!("{}_kombu.binding.{exchange}", self.prefix)
+    }
+
+    /// Set: the [`binding`]s of an exchange whose queues do not expire. kombu 5.7 sweeps a table of bindings that
+    /// has expiring queues but not this set.
+    pub fn permanent_bindings(&self, exchange: &str) -> String {
+        format!("{}_kombu.binding_permanent.{exchange}", self.prefix)
+    }
+
+    /// Sorted set: exchange → Unix time in milliseconds after which its bindings may be swept (kombu 5.7).
+    pub fn binding_deadlines(&self) -> String {
+        self.prefixed("_kombu.binding_deadlines")
+    }
+}
+
+/// A member of [`BrokerKeys::bindings`]: an exchange's messages with this routing key go to this queue. The pattern
+/// is empty but for topic exchanges.
+pub fn binding(routing_key: &str, pattern: &str, queue: &str) -> String {
+    [routing_key, pattern, queue].join(SEPARATOR)
+}
+
+/// The keys of a result store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResultKeys {
+    prefix: String,
+}
+
+impl ResultKeys {
+    /// Keys behind this prefix (`global_keyprefix` of Celery's `result_backend_transport_options`), which is set
+    /// off by `_` unless it ends in one of `: _ - .`, as Celery 5.5 and later do. Celery 5.3 and 5.4 always
+    /// add `_`, so a prefix without such an end suits them all; 5.2 has no prefix.
+    pub fn new(prefix: impl Into<String>) -> Self {
+        let mut prefix = prefix.into();
+        if !prefix.is_empty() && !prefix.ends_with([':', '_', '-', '.']) {
+            prefix.push('_');
+        }
+        Self { prefix }
+    }
+
+    /// String: a task's document. Also the channel on which it is announced.
+    pub fn task(&self, id: &str) -> String {
+        format!("{}celery-task-meta-{id}", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_priority_waits_in_the_largest_step_that_is_not_above_it() {
+        let steps = (0..=12).map(|priority| priority_step(priority, &PRIORITY_STEPS));
+        assert_eq!(steps.collect::<Vec<_>>(), [0, 0, 0, 3, 3, 3, 6, 6, 6, 9, 9, 9, 9]);
+        assert_eq!(priority_step(1, &[2, 5]), 5);
+        assert_eq!(priority_step(7, &[]), 0);
+        assert_eq!(priority_step(12, &[0, 10]), 0);
+    }
+
+    #[test]
+    fn the_brokers_keys_are_kombus() {
+        let keys = BrokerKeys::new("{celery}:");
+        assert_eq!(
+            keys.lists("mail", &[0, 3]),
+            ["{celery}:mail".to_owned(), "{celery}:mail\u{6}\u{16}3".to_owned()]
+        );
+        assert_eq!(keys.unacked(), "{celery}:unacked");
+        assert_eq!(keys.bindings("mail"), "{celery}:_kombu.binding.mail");
+        assert_eq!(keys.permanent_bindings("mail"), "{celery}:_kombu.binding_permanent.mail");
+        assert_eq!(keys.binding_deadlines(), "{celery}:_kombu.binding_deadlines");
+        let keys = BrokerKeys::default();
+        assert_eq!(
+            [keys.unacked(), keys.unacked_index(), keys.unacked_mutex()],
+            ["unacked", "unacked_index", "unacked_mutex"]
+        );
+        assert_eq!(binding("mail", "", "mail"), "mail\u{6}\u{16}\u{6}\u{16}mail");
+    }
+
+    #[test]
+    fn a_stores_prefix_is_set_off() {
+        assert_eq!(ResultKeys::new("").task("x"), "celery-task-meta-x");
+        assert_eq!(ResultKeys::new("app").task("x"), "app_celery-task-meta-x");
+        for prefix in ["app:", "app_", "app-", "app."] {
+            assert_eq!(ResultKeys::new(prefix).task("x"), format!("{prefix}celery-task-meta-x"));
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The exceptions in result documents: those that a client raises from `AsyncResult.get()`.
+
+use crate::json::{Invalid, check, quote};
+
+/// billiard's errors about the process that ran a task.
+const BILLIARD: &str = "billiard.exceptions";
+/// Celery's errors.
+const CELERY: &str = "celery.exceptions";
+/// kombu's errors.
+const KOMBU: &str = "kombu.exceptions";
+
+/// An exception, as a client builds it again: `module.kind(*args)`. A class that the client has not imported
+/// becomes an exception of that name (Celery's rule), so any name is safe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exception {
+    module: String,
+    kind: String,
+    /// JSON texts.
+    args: Vec<String>,
+    pub(super) traceback: Option<String>,
+}
+
+impl Exception {
+    /// An exception that is raised with one text.
+    pub fn new(module: impl Into<String>, kind: impl Into<String>, message: &str) -> Self {
+        Self::with(module, kind, vec![quote(message)])
+    }
+
+    /// An exception that is raised with these values, each as JSON text.
+    pub fn with_args(
+        module: impl Into<String>,
+        kind: impl Into<String>,
+        args: &[&[u8]],
+    ) -> Result<Self, Invalid> {
+        let args = args.iter().map(|arg| check(arg).map(str::to_owned)).collect::<Result<_, _>>()?;
+        Ok(Self::with(module, kind, args))
+    }
+
+    fn with(module: impl Into<String>, kind: impl Into<String>, args: Vec<String>) -> Self {
+        Self { module: module.into(), kind: kind.into(), args, traceback: None }
+    }
+
+    /// Adds the text that `AsyncResult.traceback` shows.
+    #[must_use]
+    pub fn with_traceback(self, traceback: Option<String>) -> Self {
+        Self { traceback, ..self }
+    }
+
+    /// The class's name: `TimeLimitExceeded`.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// The task ran longer than its hard limit, in seconds, and was killed.
+    pub fn time_limit_exceeded(hard: f64) -> Self {
+        // `{}` writes a whole number without a point, as Celery does for the usual limits.
+        let hard = if hard.is_finite() { format!("{hard}") } else { "Infinity".to_owned() };
+        Self::with(BILLIARD, "TimeLimitExceeded", vec![hard])
+    }
+
+    /// The task ran longer than its soft limit, and did not handle that.
+    pub fn soft_time_limit_exceeded() -> Self {
+        Self::with(BILLIARD, "SoftTimeLimitExceeded", Vec::new())
+    }
+
+    /// The process that ran the task ended: how.
+    pub fn worker_lost(message: &str) -> Self {
+        Self::new(BILLIARD, "WorkerLostError", message)
+    }
+
+    /// No task has this name here.
+    pub fn not_registered(task: &str) -> Self {
+        Self::new(CELERY, "NotRegistered", task)
+    }
+
+    /// Somebody revoked the task before it ran.
+    pub fn revoked() -> Self {
+        Self::new(CELERY, "TaskRevokedError", "revoked")
+    }
+
+    /// Somebody revoked the task while it ran, and it was ended.
+    pub fn terminated() -> Self {
+        Self::new(CELERY, "TaskRevokedError", "terminated")
+    }
+
+    /// The task's `expires` had passed before it ran.
+    pub fn expired() -> Self {
+        Self::new(CELERY, "TaskRevokedError", "expired")
+    }
+
+    /// The message has a field that no task can have: which.
+    pub fn invalid_task(message: &str) -> Self {
+        Self::new(CELERY, "InvalidTaskError", message)
+    }
+
+    /// The task's value cannot be stored: why.
+    pub fn encode_error(message: &str) -> Self {
+        Self::new(KOMBU, "EncodeError", message)
+    }
+
+    /// The task's command ended with this exit code: Python's own error for that.
+    pub fn called_process_error(code: i32, command: &str) -> Self {
+        Self::with("subprocess", "CalledProcessError", vec![code.to_string(), quote(command)])
+    }
+
+    /// The message's body cannot be read: why.
+    pub fn decode_error(message: &str) -> Self {
+        Self::new(KOMBU, "DecodeError", message)
+    }
+
+    /// The message's body is of a type that is not accepted: which.
+    pub fn content_disallowed(message: &str) -> Self {
+        Self::new(KOMBU, "ContentDisallowed", message)
+    }
+
+    /// What stands as `result` in a document.
+    pub(super) fn to_json(&self) -> String {
+        format!(
+            "{{\"exc_type\": {}, \"exc_message\": [{}], \"exc_module\": {}}}",
+            quote(&self.kind),
+            self.args.join(", "),
+            quote(&self.module)
+        )
+    }
+}

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Makes the captures again: ./capture.sh [release ...]. See README.md.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+venvs=$here/../../.venv
+
+# Celery, the kombu of its day, and the release of redis-py that both accept.
+releases='
+5.2.7 5.2.4 4.6.0
+5.3.6 5.3.7 5.3.1
+5.4.0 5.4.2 5.3.1
+5.5.3 5.5.4 5.2.1
+5.6.2 5.6.2 6.4.0
+5.7.0 5.7.0 8.1.0
+'
+newest=5.7.0
+
+command -v redis-server > /dev/null || { echo 'redis-server is missing: install the package redis-server' >&2; exit 1; }
+
+echo "$releases" | while read -r celery kombu redis; do
+    [ -n "$celery" ] || continue
+    case " ${*:-$celery} " in *" $celery "*) ;; *) continue ;; esac
+    venv=$venvs/celery-$celery
+    [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+    echo "celery $celery: installing" >&2
+    "$venv/bin/pip" install --quiet --disable-pip-version-check \
+        "celery[redis,msgpack,yaml]==$celery" "kombu==$kombu" "redis==$redis"
+    echo "celery $celery: capturing, some minutes" >&2
+    core=--core
+    [ "$celery" != "$newest" ] || core=
+    # In between, so that a run that fails leaves the old captures.
+    new=$here/celery-$celery.jsonl.new
+    PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/capture.py" $core > "$new" < /dev/null || { rm -f "$new"; exit 1; }
+    mv "$new" "$here/celery-$celery.jsonl"
+done
