@@ -1,0 +1,111 @@
+//! Mode `Exec`: a process per task.
+//!
+//! The process gets its request as JSON on standard input ([`Request`]) and in [`TASK_ID`] and its siblings. What
+//! its exit code says is [`Verdict`]; where its value stands is the task's [`ResultForm`].
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// What a process reads from its standard input, to the end of the file: a JSON object of these members. More may
+/// be added, so a task ignores those that it does not know.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Celery's task id.
+    pub id: &'a str,
+    /// Celery's task name.
+    pub task: &'a str,
+    /// The positional arguments: the JSON text of a list, as the client wrote it.
+    pub args: &'a [u8],
+    /// The keyword arguments: the JSON text of an object, as the client wrote it.
+    pub kwargs: &'a [u8],
+    /// How many times this task has been retried before.
+    pub retries: u32,
+    /// The broker's word that this message may have been delivered before.
+    pub redelivered: bool,
+}
+
+impl Request<'_> {
+    /// The JSON object. The client's text is put in as it stands, also where only Python would read it (`NaN`).
+    pub fn to_json(&self) -> Vec<u8> {
+        let Self { id, task, args, kwargs, retries, redelivered } = *self;
+        let (id, task) = (Value::from(id), Value::from(task));
+        let head = format!(r#"{{"id":{id},"task":{task},"retries":{retries},"redelivered":{redelivered}"#);
+        [head.as_bytes(), br#","args":"#, args, br#","kwargs":"#, kwargs, b"}\n"].concat()
+    }
+}
+
+/// Environment variable: Celery's task id.
+pub const TASK_ID: &str = "PETIOLE_TASK_ID";
+/// Environment variable: Celery's task name.
+pub const TASK_NAME: &str = "PETIOLE_TASK_NAME";
+/// Environment variable: how many times the task has been retried before.
+pub const RETRIES: &str = "PETIOLE_RETRIES";
+/// Environment variable: path of a file that the task may write its [`Report`] to. The runner sets it.
+pub const RESULT: &str = "PETIOLE_RESULT";
+
+/// The longest argument or environment value that Linux takes (`MAX_ARG_STRLEN`, less the final NUL byte).
+pub const MAX_ARGUMENT: usize = 128 * 1024 - 1;
+
+/// How much of standard error is kept for the traceback.
+pub const STDERR_TAIL: usize = 16 * 1024;
+
+/// The largest result that is stored: 16 MiB. Celery's clients and stores take more, and suffer.
+pub const RESULT_LIMIT: usize = 16 << 20;
+
+/// What is said of a result over [`RESULT_LIMIT`].
+pub fn too_large(bytes: usize) -> String {
+    format!(
+        "the task's result of {bytes} bytes or more is over the limit of {RESULT_LIMIT} bytes: \
+         store it elsewhere and return where it is"
+    )
+}
+
+/// Where a task's value stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResultForm {
+    /// Standard output is a JSON value; nothing at all means `null`.
+    #[default]
+    Json,
+    /// Standard output is text, less one newline at its end.
+    Text,
+    /// Standard output is log; the value is `result` of the [`Report`].
+    File,
+    /// Standard output is log; the value is `null`.
+    None,
+}
+
+/// What an exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// 0.
+    Success,
+    /// 75, `EX_TEMPFAIL` of sysexits: try again.
+    Retry,
+    /// Any other.
+    Failure,
+}
+
+impl Verdict {
+    /// Reads an exit code.
+    pub fn of(code: i32) -> Self {
+        match code {
+            0 => Self::Success,
+            75 => Self::Retry,
+            _ => Self::Failure,
+        }
+    }
+}
+
+/// What a task may write to the file of [`RESULT`].
+#[derive(Debug, Default, Deserialize)]
+pub struct Report {
+    /// The value, where the result form is `file`.
+    #[serde(default)]
+    pub result: Option<Box<serde_json::value::RawValue>>,
+    /// What went wrong; it wins over the exit code.
+    #[serde(default)]
+    pub error: Option<Failure>,
+}

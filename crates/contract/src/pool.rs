@@ -1,0 +1,155 @@
+//! What the operator tells the workers of a pool: the file that they read at start.
+//!
+//! The operator renders it into a ConfigMap, `petiole dev` into a file. It holds no secret: credentials stand in
+//! files of their own, and this file says where.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::exec::ResultForm;
+
+/// The configuration of a pool's workers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pool {
+    /// The `WorkerPool`'s namespace.
+    pub namespace: String,
+    /// The `WorkerPool`'s name.
+    pub name: String,
+    /// How tasks run.
+    pub mode: Mode,
+    /// How many tasks run at the same time.
+    pub concurrency: u32,
+    /// Where the tasks come from.
+    pub broker: Endpoint,
+    /// Where the results go; nowhere, when it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results: Option<Results>,
+    /// The queues, the most urgent first.
+    pub queues: Vec<Queue>,
+    /// The tasks by their Celery name. In `Serve` mode a task that is not here runs by the defaults.
+    pub tasks: BTreeMap<String, Task>,
+    /// What a task gets that says nothing else.
+    pub defaults: Limits,
+}
+
+/// How tasks run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mode {
+    /// A process per task.
+    Exec,
+    /// Long-lived handlers, `concurrency` of them, started by this command.
+    Serve {
+        /// Program and arguments.
+        command: Vec<String>,
+    },
+}
+
+/// A server, and how to log in to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Endpoint {
+    /// The URL, without a password; or a file that holds the whole URL.
+    pub url: Text,
+    /// The user's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<Text>,
+    /// A file that holds the password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<PathBuf>,
+    /// PEM file of the authorities that sign the server's certificate; the system's own when it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// PEM files of the client's certificate and key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// The name of the master that Sentinel watches, for `sentinel` URLs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentinel_master: Option<String>,
+    /// Written before every key, as Celery's `global_keyprefix`.
+    #[serde(default)]
+    pub key_prefix: String,
+}
+
+/// Text that stands here, or in a file whose content is read again when a connection is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Text {
+    /// It stands here.
+    Value(String),
+    /// It stands in this file.
+    File(PathBuf),
+}
+
+/// A client certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Identity {
+    /// PEM file of the certificate.
+    pub certificate: PathBuf,
+    /// PEM file of its key.
+    pub key: PathBuf,
+}
+
+/// Where results go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Results {
+    /// The store.
+    pub store: Endpoint,
+    /// Seconds after which a result is gone (Celery's `result_expires`); never, when it is 0.
+    pub expires: u64,
+}
+
+/// A queue on the broker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Queue {
+    /// Its name on the broker.
+    pub name: String,
+    /// The steps of its priorities on Redis (kombu's `priority_steps`), the most urgent first.
+    pub priority_steps: Vec<u8>,
+    /// Seconds after which a Celery worker's message is delivered again (kombu's `visibility_timeout`).
+    pub visibility_timeout: u64,
+    /// The queue that takes messages which cannot be tried again.
+    pub dead_letter: String,
+}
+
+/// What a task's limits are. Seconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Limits {
+    /// After these the task is killed; never, when it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hard: Option<f64>,
+    /// After these the task is asked to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soft: Option<f64>,
+}
+
+/// How one task runs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Task {
+    /// Program and arguments, each a [`crate::template`]; empty in `Serve` mode.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Where its value stands, in `Exec` mode.
+    #[serde(default)]
+    pub result: ResultForm,
+    /// Its limits, before the pool's.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The message is acknowledged when the task starts, not when it has ended (Celery's default; ours is late).
+    #[serde(default)]
+    pub acks_early: bool,
+    /// `STARTED` is recorded (Celery's `track_started`).
+    #[serde(default)]
+    pub track_started: bool,
+    /// No result is stored, unless the message asks for it (Celery's `ignore_result`).
+    #[serde(default)]
+    pub ignore_result: bool,
+}

@@ -1,0 +1,112 @@
+//! Mode `Serve`: the worker hands tasks to long-lived handlers.
+//!
+//! A handler is started by the runner with [`SOCKET`] and [`HANDLER`] in its environment. It connects to the
+//! socket, says `hello`, and then gets `run` frames. For each it says `started` before the task's code runs and
+//! `result` when it has ended. Both sides ignore fields that they do not know.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// Environment variable: path of the worker's unix socket.
+pub const SOCKET: &str = "PETIOLE_SOCKET";
+/// Environment variable: the word by which a handler tells the worker which of the runner's processes it is.
+pub const HANDLER: &str = "PETIOLE_HANDLER";
+
+/// What the worker says to a handler.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToHandler<'a> {
+    /// Run a task. The payload is the JSON text `[args, kwargs]`, as the client wrote it.
+    #[serde(borrow)]
+    Run(Run<'a>),
+    /// Give back these runs if they have not started: answer `recalled` with those that are given back.
+    /// Only a handler that said a `prefetch` above zero gets this.
+    Recall {
+        /// The attempts asked for.
+        attempts: Vec<u64>,
+    },
+    /// The soft time limit of this run has passed: end it if you can. At the hard limit the process is killed.
+    Cancel {
+        /// The attempt to end.
+        attempt: u64,
+    },
+    /// No more runs will come; exit when those at hand are done.
+    Drain {},
+    /// The worker does not take this handler (its version, an unknown [`HANDLER`]): say why, and exit.
+    Refused {
+        /// What is wrong, and what to do.
+        reason: Cow<'a, str>,
+    },
+}
+
+/// One delivery of a task to a handler.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run<'a> {
+    /// Names this delivery in every later frame: the same task can be delivered again.
+    pub attempt: u64,
+    /// Celery's task id.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// Celery's task name.
+    #[serde(borrow)]
+    pub task: Cow<'a, str>,
+    /// How many times this task has been retried before, by Celery's count.
+    #[serde(default)]
+    pub retries: u32,
+    /// The broker's word that this message may have been delivered before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redelivered: bool,
+}
+
+/// What a handler says to the worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromHandler {
+    /// The first frame.
+    Hello(Hello),
+    /// The task's code is about to run. A run that is lost before this frame was never attempted.
+    Started {
+        /// Which run.
+        attempt: u64,
+    },
+    /// The run has ended. Without `error` the payload is its value as JSON (an empty payload is `null`).
+    Result(RunResult),
+    /// The runs that are given back unstarted.
+    Recalled {
+        /// Which runs.
+        attempts: Vec<u64>,
+    },
+}
+
+/// How a handler introduces itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`crate::VERSION`].
+    pub version: u32,
+    /// The value of [`HANDLER`].
+    pub handler: String,
+    /// How many tasks it runs at the same time.
+    #[serde(default = "one")]
+    pub concurrency: u32,
+    /// How many runs it takes ahead of that. Above zero it promises to answer `recall` within a second,
+    /// also while a task is running.
+    #[serde(default)]
+    pub prefetch: u32,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Which run.
+    pub attempt: u64,
+    /// Present when the task failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+}
+
+fn one() -> u32 {
+    1
+}
