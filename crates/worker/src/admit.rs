@@ -1,0 +1,193 @@
+//! Step 2, admit: whether a message runs now, later, or not at all. Pure.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use petiole_broker::Delivery;
+use petiole_contract::pool::{self, Mode, Pool};
+use petiole_contract::template::{ParseError, Template};
+use petiole_process::log::Chain;
+use petiole_protocol::message::Message;
+use petiole_protocol::record::Exception;
+
+use crate::metrics::UNLISTED;
+use crate::work::{Limits, Plan, Work};
+
+/// What becomes of a message.
+#[derive(Debug)]
+pub enum Admission {
+    /// It runs.
+    Run(Box<Work>),
+    /// It waits on the broker until then.
+    Hold(Timestamp),
+    /// It does not run.
+    Discard(Discarded),
+}
+
+/// A message that does not run. Trying it again would not help.
+#[derive(Debug)]
+pub struct Discarded {
+    /// The reason, for counting.
+    pub reason: &'static str,
+    /// The reason in words.
+    pub why: String,
+    /// The task's id, where it could be read.
+    pub id: Option<String>,
+    /// Its name, where it could be read.
+    pub task: Option<String>,
+    /// What a client that waits for it is told.
+    pub told: Told,
+    /// The message is kept in the dead-letter queue.
+    pub dead_letter: bool,
+}
+
+/// What a client that waits for a task is told.
+#[derive(Debug)]
+pub enum Told {
+    /// The task failed.
+    Failure(Exception),
+    /// It was revoked.
+    Revoked(Exception),
+}
+
+/// Reasons of [`Discarded`] that are not those of [`petiole_protocol::message::Reason`].
+pub mod reason {
+    /// The bytes on the broker are no message.
+    pub const MALFORMED: &str = "Malformed";
+    /// The pool has no task of this name.
+    pub const NOT_REGISTERED: &str = "NotRegistered";
+    /// Its `expires` has passed.
+    pub const EXPIRED: &str = "Expired";
+    /// It is a part of a chain, group or chord, or has callbacks.
+    pub const CANVAS: &str = "CanvasUnsupported";
+}
+
+/// Why a pool's tasks cannot be run.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read the command of task {task}")]
+pub struct PoolError {
+    task: String,
+    source: ParseError,
+}
+
+/// The tasks of a pool.
+#[derive(Debug)]
+pub struct Admit {
+    plans: HashMap<String, Arc<Plan>>,
+    /// How a task runs that is not listed; not at all in `Exec` mode, where nobody knows its command.
+    unlisted: Option<Arc<Plan>>,
+    defaults: pool::Limits,
+}
+
+impl Admit {
+    /// Reads the commands of a pool's tasks.
+    pub fn new(pool: &Pool) -> Result<Self, PoolError> {
+        let plan = |(name, task): (&String, &pool::Task)| {
+            let command = task
+                .command
+                .iter()
+                .map(|argument| Template::parse(argument))
+                .collect::<Result<_, _>>()
+                .map_err(|source| PoolError { task: name.clone(), source })?;
+            Ok((name.clone(), Arc::new(Plan { task: task.clone(), command })))
+        };
+        Ok(Self {
+            plans: pool.tasks.iter().map(plan).collect::<Result<_, _>>()?,
+            unlisted: matches!(pool.mode, Mode::Serve { .. }).then(Arc::default),
+            defaults: pool.defaults.clone(),
+        })
+    }
+
+    /// The name of a task as a metric's label: bounded by what the pool lists.
+    pub fn label<'a>(&self, task: &'a str) -> &'a str {
+        if self.plans.contains_key(task) { task } else { UNLISTED }
+    }
+
+    /// Decides on one message.
+    pub fn admit(&self, delivery: Delivery, now: Timestamp) -> Admission {
+        let envelope = match delivery.envelope {
+            Ok(envelope) => envelope,
+            Err(malformed) => {
+                let why = Chain(&malformed).to_string();
+                return Admission::Discard(Discarded {
+                    reason: reason::MALFORMED,
+                    told: Told::Failure(Exception::decode_error(&why)),
+                    why,
+                    id: None,
+                    task: None,
+                    dead_letter: true,
+                });
+            }
+        };
+        let message = match Message::read(&envelope) {
+            Ok(message) => message,
+            Err(refused) => {
+                return Admission::Discard(Discarded {
+                    reason: refused.reason.as_str(),
+                    told: Told::Failure(refused.exception()),
+                    why: refused.message,
+                    id: refused.id,
+                    task: refused.task,
+                    dead_letter: true,
+                });
+            }
+        };
+        // Celery checks the expiry before anything else, and does not call it a failure.
+        if message.expires.is_some_and(|expires| expires < now) {
+            let told = Told::Revoked(Exception::expired());
+            return discard(message, reason::EXPIRED, "it has expired", told, false);
+        }
+        let Some(plan) = self.plans.get(&message.task).or(self.unlisted.as_ref()) else {
+            let why = "the pool has no task of this name: add it to spec.tasks, or send it to another queue";
+            let told = Told::Failure(Exception::not_registered(&message.task));
+            return discard(message, reason::NOT_REGISTERED, why, told, true);
+        };
+        if message.has_follow_ups() || message.group.is_some() {
+            let why =
+                "chains, groups, chords and callbacks are not run by this release: send the tasks one by one";
+            let told = Told::Failure(Exception::new("builtins", "NotImplementedError", why));
+            return discard(message, reason::CANVAS, why, told, true);
+        }
+        if let Some(eta) = message.eta
+            && eta > now
+        {
+            return Admission::Hold(eta);
+        }
+        let limits = self.limits(&message, &plan.task);
+        Admission::Run(Box::new(Work { queue: delivery.queue, plan: plan.clone(), limits, message }))
+    }
+
+    /// The message's own limits, else the task's, else the pool's. A message cannot have more time than the pool
+    /// gives at most: the pod's grace period is made for that.
+    fn limits(&self, message: &Message, task: &pool::Task) -> Limits {
+        let most = task.limits.hard.or(self.defaults.hard);
+        let hard = match (message.limits.hard, most) {
+            (Some(own), Some(most)) => Some(own.min(most)),
+            (own, most) => own.or(most),
+        };
+        let soft = message.limits.soft.or(task.limits.soft).or(self.defaults.soft);
+        // A soft limit that the hard one forestalls would never be heard.
+        let soft = soft.filter(|soft| hard.is_none_or(|hard| *soft < hard));
+        Limits { soft, hard }
+    }
+}
+
+fn discard(
+    message: Message,
+    reason: &'static str,
+    why: impl Into<Cow<'static, str>>,
+    told: Told,
+    dead_letter: bool,
+) -> Admission {
+    let why = why.into().into_owned();
+    Admission::Discard(Discarded {
+        reason,
+        why,
+        id: Some(message.id),
+        task: Some(message.task),
+        told,
+        dead_letter,
+    })
+}

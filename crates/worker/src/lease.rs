@@ -1,0 +1,142 @@
+//! How the worker says that it lives: on a thread and a connection of its own, so that no burst of work starves it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use petiole_broker::{Held, Lease};
+use petiole_process::log::Chain;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::connect::Connect;
+
+/// Between two beats: a quarter of the lease, so that three may fail.
+const BEAT: Duration = Duration::from_secs(2);
+
+/// Between two sweeps for workers whose lease has ended.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// The first and the longest wait before a connection is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// What the lease's thread has to say.
+#[derive(Debug, PartialEq, Eq)]
+pub enum LeaseEvent {
+    /// The lease is registered: messages may be received.
+    Registered,
+    /// A beat has failed; the lease may still be renewed.
+    Failing(String),
+    /// A beat has worked after one that had failed.
+    Working,
+    /// The lease was swept.
+    Lost,
+}
+
+/// Why the thread is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// The system has no thread for us.
+    #[error("failed to start the lease's thread")]
+    Thread(#[source] std::io::Error),
+    /// The system has no event queue for it.
+    #[error("failed to start the lease's event loop")]
+    Runtime(#[source] std::io::Error),
+}
+
+/// Keeps the lease of an incarnation until `stop`, then gives it up and answers on `released`.
+pub fn keep(
+    connect: Arc<dyn Connect>,
+    incarnation: String,
+    events: mpsc::UnboundedSender<LeaseEvent>,
+    stop: CancellationToken,
+) -> Result<oneshot::Receiver<()>, LeaseError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(LeaseError::Runtime)?;
+    let (released, answer) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("lease".to_owned())
+        .spawn(move || {
+            runtime.block_on(beat(connect.as_ref(), &incarnation, &events, &stop));
+            let _ = released.send(());
+        })
+        .map_err(LeaseError::Thread)?;
+    Ok(answer)
+}
+
+async fn beat(
+    connect: &dyn Connect,
+    incarnation: &str,
+    events: &mpsc::UnboundedSender<LeaseEvent>,
+    stop: &CancellationToken,
+) {
+    let Some(lease) = register(connect, incarnation, events, stop).await else { return };
+    let mut next_beat = Instant::now() + BEAT;
+    let mut next_sweep = Instant::now() + SWEEP;
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            () = sleep_until(next_beat.min(next_sweep)) => {}
+            () = stop.cancelled() => break,
+        }
+        let now = Instant::now();
+        if now >= next_beat {
+            match lease.beat().await {
+                Ok(Held::Yes) => {
+                    if std::mem::take(&mut failing) {
+                        let _ = events.send(LeaseEvent::Working);
+                    }
+                    next_beat = now + BEAT;
+                }
+                Ok(Held::Lost) => {
+                    let _ = events.send(LeaseEvent::Lost);
+                    return;
+                }
+                Err(error) => {
+                    failing = true;
+                    let _ = events.send(LeaseEvent::Failing(Chain(&error).to_string()));
+                    next_beat = now + RETRY.1;
+                }
+            }
+        }
+        if now >= next_sweep {
+            match lease.sweep().await {
+                Ok(0) => {}
+                Ok(count) => {
+                    tracing::info!(count, "messages of workers that have ended are back in their queues");
+                }
+                // The beat has said it, or will.
+                Err(error) => tracing::debug!(error = %Chain(&error), "a sweep failed"),
+            }
+            next_sweep = now + SWEEP;
+        }
+    }
+    if let Err(error) = lease.release().await {
+        tracing::warn!(error = %Chain(&error), "the lease could not be given up; it ends by itself");
+    }
+}
+
+async fn register(
+    connect: &dyn Connect,
+    incarnation: &str,
+    events: &mpsc::UnboundedSender<LeaseEvent>,
+    stop: &CancellationToken,
+) -> Option<Arc<dyn Lease>> {
+    let mut wait = RETRY.0;
+    loop {
+        match connect.lease(incarnation).await {
+            Ok(lease) => {
+                let _ = events.send(LeaseEvent::Registered);
+                return Some(lease);
+            }
+            Err(error) => {
+                let _ = events.send(LeaseEvent::Failing(Chain(&error).to_string()));
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => return None,
+        }
+        wait = (wait * 2).min(RETRY.1);
+    }
+}

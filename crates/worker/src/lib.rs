@@ -1,0 +1,33 @@
+//! The worker: pulls messages from the broker, has their tasks run in the container beside it, stores results.
+//!
+//! ```text
+//!            receive ──────> admit ──────> run ──────> settle ──────> commit
+//!   broker ────┘              pure       pure, with      pure           └──> store, broker
+//!                                        frames to the
+//!                                        task container
+//! ```
+//!
+//! - The steps: [`receive`], [`admit`], [`run`], [`settle`], [`commit`]; [`work`] and [`outcome`] are what passes
+//!   between them.
+//! - [`worker`]: the loop that holds them together. [`drain`]: how it stops. [`session`]: one incarnation of the worker. [`lease`]: how it
+//!   says that it lives. [`socket`]: frames from and to the task container.
+//! - [`connect`]: where broker and store come from; [`redis`] is the real one. [`config`]: flags and the pool's file.
+//!   [`metrics`]: what is counted.
+
+pub mod admit;
+pub mod commit;
+pub mod config;
+pub mod connect;
+pub mod drain;
+pub mod endpoint;
+pub mod lease;
+pub mod metrics;
+pub mod outcome;
+pub mod receive;
+pub mod redis;
+pub mod run;
+pub mod session;
+pub mod settle;
+pub mod socket;
+pub mod work;
+pub mod worker;

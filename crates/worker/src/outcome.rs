@@ -1,0 +1,35 @@
+//! How an attempt to run a task ended.
+
+use bytes::Bytes;
+use petiole_protocol::record::Exception;
+
+/// How an attempt ended. What follows from it is decided by [`crate::settle`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The task returned this JSON value.
+    Success(Bytes),
+    /// The task's own code failed, or its request could not be made into a run.
+    Failure(Exception),
+    /// It ended after its soft time limit had passed; what it left on standard error.
+    SoftTimeLimit(Option<String>),
+    /// It was killed at its hard time limit of so many seconds.
+    HardTimeLimit(f64),
+    /// Its process, or the whole container, died under it: how.
+    WorkerLost(String),
+    /// It did not run, or was stopped for a reason of ours: the message goes back uncounted.
+    Returned,
+}
+
+impl Outcome {
+    /// Its name in metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Success(_) => "succeeded",
+            Self::Failure(_) => "failed",
+            Self::SoftTimeLimit(_) => "soft_time_limit",
+            Self::HardTimeLimit(_) => "hard_time_limit",
+            Self::WorkerLost(_) => "worker_lost",
+            Self::Returned => "returned",
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What the state machine wants done outside.
+
+use std::time::Duration;
+
+use petiole_broker::Tag;
+use serde::Serialize;
+
+use super::Peer;
+use crate::outcome::Outcome;
+use crate::work::Work;
+
+/// What has to be done outside.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Bytes to write, per connection, in order.
+    pub frames: Vec<(Peer, Vec<u8>)>,
+    /// Deliveries whose task has started, where something is written at that moment.
+    pub started: Vec<(Tag, Work)>,
+    /// Attempts that have ended.
+    pub ended: Vec<Ended>,
+}
+
+impl Effects {
+    /// Appends a frame for a connection; `false` when it is too large to be one.
+    pub fn send<T: Serialize>(&mut self, peer: Peer, header: &T, payload: &[u8]) -> bool {
+        let mut bytes = match self.frames.pop_if(|(last, _)| *last == peer) {
+            Some((_, bytes)) => bytes,
+            None => Vec::new(),
+        };
+        let put = petiole_contract::frame::put(&mut bytes, header, payload);
+        if let Err(error) = &put {
+            tracing::warn!(error = %petiole_process::log::Chain(error), "a frame could not be written");
+        }
+        if !bytes.is_empty() {
+            self.frames.push((peer, bytes));
+        }
+        put.is_ok()
+    }
+}
+
+/// An attempt that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its delivery.
+    pub tag: Tag,
+    /// What it was to do.
+    pub work: Work,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long it ran, where it ran.
+    pub took: Option<Duration>,
+}

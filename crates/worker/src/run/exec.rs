@@ -1,0 +1,217 @@
+//! A process per task: what the runner is told to start, and what its end says of the task.
+
+use bytes::Bytes;
+use petiole_contract::control::{Exited, Output, Start, Status, ToRunner};
+use petiole_contract::exec::{self, Report, Request, ResultForm};
+use petiole_contract::failure::{self, Failure};
+use petiole_contract::template::Scope;
+use petiole_protocol::record::Exception;
+
+use super::deadlines::Limit;
+use super::{Attempt, Effects, Peer, State};
+use crate::outcome::Outcome;
+use crate::work::Work;
+
+const SIGTERM: i32 = 15;
+const SIGKILL: i32 = 9;
+
+/// The processes of this worker, one per attempt. A process has its attempt's number.
+#[derive(Debug)]
+pub struct Exec {
+    runner: Option<Peer>,
+    concurrency: usize,
+    running: usize,
+}
+
+impl Exec {
+    pub(super) fn new(concurrency: usize) -> Self {
+        Self { runner: None, concurrency, running: 0 }
+    }
+
+    pub(super) fn ready(&self) -> bool {
+        self.runner.is_some()
+    }
+
+    pub(super) fn runner(&self) -> Option<Peer> {
+        self.runner
+    }
+
+    pub(super) fn free(&self) -> bool {
+        self.ready() && self.running < self.concurrency
+    }
+
+    pub(super) fn connected(&mut self, peer: Peer) {
+        self.runner = Some(peer);
+        self.running = 0;
+    }
+
+    /// `true` when it was the runner's connection.
+    pub(super) fn disconnected(&mut self, peer: Peer) -> bool {
+        let gone = self.runner == Some(peer);
+        if gone {
+            self.runner = None;
+            self.running = 0;
+        }
+        gone
+    }
+
+    pub(super) fn exited(&mut self) {
+        self.running = self.running.saturating_sub(1);
+    }
+
+    pub(super) fn start(
+        &mut self,
+        attempt: Attempt,
+        work: &Work,
+        effects: &mut Effects,
+    ) -> Result<(), Exception> {
+        let Some(runner) = self.runner else { return Ok(()) };
+        let message = &work.message;
+        let scope = Scope {
+            args: message.args().as_bytes(),
+            kwargs: message.kwargs().as_bytes(),
+            id: &message.id,
+            task: &message.task,
+            retries: message.retries,
+        };
+        let command = work
+            .plan
+            .command
+            .iter()
+            .map(|template| template.render(&scope))
+            .collect::<Result<Vec<String>, _>>()
+            .map_err(|error| builtin("TypeError", &format!("{}: {error}", message.task)))?;
+        let request = Request {
+            id: &message.id,
+            task: &message.task,
+            args: message.args().as_bytes(),
+            kwargs: message.kwargs().as_bytes(),
+            retries: message.retries,
+            redelivered: message.redelivered,
+        };
+        let start = Start {
+            process: attempt,
+            command,
+            env: vec![
+                (exec::TASK_ID.to_owned(), message.id.clone()),
+                (exec::TASK_NAME.to_owned(), message.task.clone()),
+                (exec::RETRIES.to_owned(), message.retries.to_string()),
+            ],
+            output: match work.plan.task.result {
+                ResultForm::Json | ResultForm::Text => Output::Capture,
+                ResultForm::File | ResultForm::None => Output::Log,
+            },
+            label: message.id.clone(),
+            limit: exec::RESULT_LIMIT,
+        };
+        if !effects.send(runner, &ToRunner::Start(start), &request.to_json()) {
+            return Err(builtin("ValueError", "the command's arguments are too long together: use stdin"));
+        }
+        self.running += 1;
+        Ok(())
+    }
+
+    pub(super) fn limit(&mut self, process: u64, limit: Limit, effects: &mut Effects) {
+        let Some(runner) = self.runner else { return };
+        let signal = match limit {
+            Limit::Soft => SIGTERM,
+            Limit::Hard => SIGKILL,
+        };
+        effects.send(runner, &ToRunner::Signal { process, signal }, &[]);
+    }
+}
+
+/// What the end of its process says of a task.
+pub(super) fn outcome(work: &Work, state: State, exited: &Exited, payload: &Bytes) -> Outcome {
+    let (soft, hard) = match state {
+        State::Started { soft, hard, .. } => (soft, hard),
+        State::Waiting | State::Given { .. } => (false, false),
+    };
+    if exited.abandoned {
+        return Outcome::Returned;
+    }
+    if hard {
+        return Outcome::HardTimeLimit(work.limits.hard.unwrap_or_default());
+    }
+    let stderr = (!exited.stderr.is_empty()).then(|| exited.stderr.clone());
+    if exited.cut {
+        return Outcome::Failure(too_large(payload.len()).with_traceback(stderr));
+    }
+    let output = payload.slice(..exited.output.min(payload.len()));
+    let report = match read_report(&payload[output.len()..]) {
+        Ok(report) => report,
+        Err(exception) => return Outcome::Failure(exception),
+    };
+    if let Some(error) = report.error {
+        return Outcome::Failure(exception(error));
+    }
+    match &exited.status {
+        Status::Code(0) => value(work.plan.task.result, output, report.result.as_deref()),
+        Status::Code(_) | Status::Signal(SIGTERM) if soft => Outcome::SoftTimeLimit(stderr),
+        Status::Code(code) => {
+            let command = work.plan.task.command.join(" ");
+            Outcome::Failure(Exception::called_process_error(*code, &command).with_traceback(stderr))
+        }
+        Status::Signal(signal) => {
+            Outcome::WorkerLost(format!("the task's process was ended by signal {signal}"))
+        }
+        Status::NotStarted(why) => Outcome::Failure(builtin("OSError", why)),
+    }
+}
+
+fn read_report(bytes: &[u8]) -> Result<Report, Exception> {
+    if bytes.is_empty() {
+        return Ok(Report::default());
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        let message =
+            format!("the file of {} is not the JSON object that it should be: {error}", exec::RESULT);
+        builtin("ValueError", &message)
+    })
+}
+
+fn value(form: ResultForm, output: Bytes, report: Option<&serde_json::value::RawValue>) -> Outcome {
+    const NULL: Bytes = Bytes::from_static(b"null");
+    match form {
+        ResultForm::None => Outcome::Success(NULL),
+        ResultForm::File => {
+            Outcome::Success(report.map_or(NULL, |value| Bytes::copy_from_slice(value.get().as_bytes())))
+        }
+        ResultForm::Text => {
+            let text = String::from_utf8_lossy(&output);
+            let text = text.strip_suffix('\n').unwrap_or(&text);
+            Outcome::Success(serde_json::Value::from(text).to_string().into())
+        }
+        ResultForm::Json if output.trim_ascii().is_empty() => Outcome::Success(NULL),
+        ResultForm::Json => json_value(output),
+    }
+}
+
+/// Takes a JSON value that a task has written, or says what is wrong with it.
+pub(super) fn json_value(bytes: Bytes) -> Outcome {
+    match petiole_protocol::json::check(&bytes) {
+        Ok(_) => Outcome::Success(bytes),
+        Err(error) => {
+            Outcome::Failure(Exception::encode_error(&format!("the task's result is not JSON: {error}")))
+        }
+    }
+}
+
+/// What a task's own code said of its failure.
+pub(super) fn exception(failure: Failure) -> Exception {
+    let Failure { kind, message, args, module, traceback } = failure;
+    let exception = match args {
+        Some(args) => Exception::with(module, kind, args.iter().map(ToString::to_string).collect()),
+        None => Exception::new(module, kind, &message),
+    };
+    exception.with_traceback(traceback)
+}
+
+/// The result is too large to be stored.
+pub(super) fn too_large(bytes: usize) -> Exception {
+    builtin("ValueError", &exec::too_large(bytes))
+}
+
+pub(super) fn builtin(kind: &str, message: &str) -> Exception {
+    Exception::new(failure::builtins(), kind, message)
+}

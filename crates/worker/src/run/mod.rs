@@ -1,0 +1,386 @@
+//! Step 3, run: which task runs where, until when.
+//!
+//! ```text
+//!              take               give                 started
+//!   admitted ───────> waiting ──────────────> given ─────────────> started ───> ended
+//!                        ^                      │ recalled, handler gone
+//!                        └──────────────────────┘
+//! ```
+//!
+//! A state machine without a clock and without a socket: frames and `now` go in, [`Effects`] come out. Only a
+//! started attempt is the victim of a death; one that merely waited, or was given and not started, waits again.
+//!
+//! - [`exec`]: a process per task. [`serve`]: long-lived handlers. [`window`]: how much to hold ahead.
+
+mod attempt;
+mod deadlines;
+pub mod effects;
+pub mod exec;
+mod lost;
+pub mod serve;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use petiole_broker::Tag;
+use petiole_contract::control::{FromRunner, ToRunner};
+use petiole_contract::pool::Mode;
+use petiole_contract::serve::FromHandler;
+
+use self::attempt::{Run, State};
+use self::deadlines::{Deadlines, Limit};
+pub use self::effects::{Effects, Ended};
+use self::exec::Exec;
+use self::serve::Serve;
+use self::window::Window;
+use crate::outcome::Outcome;
+use crate::work::Work;
+
+/// Names a connection on the worker's socket.
+pub type Peer = u64;
+
+/// Names an attempt in frames. Not the tag: tags begin anew with each incarnation, and a late frame must not meet
+/// another attempt of the same number.
+pub type Attempt = u64;
+
+/// A run that has gone on for so long blocks what was given ahead to the same handler; that is called back.
+const STUCK: Duration = Duration::from_millis(250);
+
+/// A message that has waited here for so long goes back to its queue: another worker may be idle.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Messages are fetched in batches of at least this many while tasks are quick: below it, the cost of a batch shows.
+const BATCH: usize = 16;
+
+/// The attempts of this worker.
+#[derive(Debug)]
+pub struct Runs {
+    executor: Executor,
+    attempts: HashMap<Attempt, Run>,
+    waiting: VecDeque<Attempt>,
+    deadlines: Deadlines,
+    window: Window,
+    next: Attempt,
+    concurrency: usize,
+    draining: bool,
+}
+
+#[derive(Debug)]
+enum Executor {
+    Exec(Exec),
+    Serve(Serve),
+}
+
+impl Runs {
+    /// Nothing runs yet.
+    pub fn new(mode: &Mode, concurrency: u32) -> Self {
+        let concurrency = concurrency.max(1) as usize;
+        let executor = match mode {
+            Mode::Exec => Executor::Exec(Exec::new(concurrency)),
+            Mode::Serve { command } => Executor::Serve(Serve::new(command.clone(), concurrency)),
+        };
+        Self {
+            executor,
+            attempts: HashMap::new(),
+            waiting: VecDeque::new(),
+            deadlines: Deadlines::default(),
+            window: Window::default(),
+            next: 1,
+            concurrency,
+            draining: false,
+        }
+    }
+
+    /// How many messages to fetch now.
+    pub fn wants(&self) -> usize {
+        if self.draining || !self.ready() {
+            return 0;
+        }
+        let ahead = self.window.ahead(self.concurrency);
+        let wants = (self.concurrency + ahead).saturating_sub(self.attempts.len());
+        let worth_a_batch = wants >= BATCH || ahead < BATCH;
+        if worth_a_batch { wants } else { 0 }
+    }
+
+    /// Whether a task that is taken now can start.
+    pub fn ready(&self) -> bool {
+        match &self.executor {
+            Executor::Exec(exec) => exec.ready(),
+            Executor::Serve(serve) => serve.ready(),
+        }
+    }
+
+    /// What the executor waits for, when it is not ready.
+    pub fn missing(&self) -> &'static str {
+        match &self.executor {
+            Executor::Exec(_) => "the runner is not connected",
+            Executor::Serve(serve) => serve.missing(),
+        }
+    }
+
+    /// Nothing is held any more.
+    pub fn is_empty(&self) -> bool {
+        self.attempts.is_empty()
+    }
+
+    /// How many attempts there are, and how many of them have started.
+    pub fn count(&self) -> (usize, usize) {
+        let started = self.attempts.values().filter(|run| matches!(run.state, State::Started { .. })).count();
+        (self.attempts.len(), started)
+    }
+
+    /// Takes admitted work.
+    pub fn take(&mut self, tag: Tag, work: Work, now: Instant, effects: &mut Effects) {
+        let attempt = self.next;
+        self.next += 1;
+        self.attempts.insert(attempt, Run { tag, work, state: State::Waiting, since: now });
+        self.waiting.push_back(attempt);
+        self.give(now, effects);
+    }
+
+    /// A runner has connected.
+    pub fn runner_connected(&mut self, peer: Peer, now: Instant, effects: &mut Effects) {
+        match &mut self.executor {
+            Executor::Exec(exec) => exec.connected(peer),
+            Executor::Serve(serve) => serve.connected(peer, now, effects),
+        }
+        self.give(now, effects);
+    }
+
+    /// A handler has said hello. `false` when it is none of ours.
+    pub fn handler_connected(
+        &mut self,
+        peer: Peer,
+        hello: &petiole_contract::serve::Hello,
+        now: Instant,
+        effects: &mut Effects,
+    ) -> bool {
+        let Executor::Serve(serve) = &mut self.executor else { return false };
+        let known = serve.handler_connected(peer, hello, effects);
+        self.give(now, effects);
+        known
+    }
+
+    /// A connection is gone.
+    pub fn disconnected(&mut self, peer: Peer, excused: bool, now: Instant, effects: &mut Effects) {
+        let runner_gone = match &mut self.executor {
+            Executor::Exec(exec) => exec.disconnected(peer),
+            Executor::Serve(serve) => serve.disconnected(peer, effects),
+        };
+        if runner_gone {
+            let attempts: Vec<Attempt> = self.attempts.keys().copied().collect();
+            for attempt in attempts {
+                self.lose(attempt, "the task's container has ended", excused, now, effects);
+            }
+            self.give(now, effects);
+        }
+    }
+
+    /// The runner has said something.
+    pub fn runner_says(&mut self, frame: FromRunner, payload: &Bytes, now: Instant, effects: &mut Effects) {
+        if let FromRunner::Exited(exited) = frame {
+            match &mut self.executor {
+                Executor::Exec(exec) => {
+                    let attempt = exited.process;
+                    exec.exited();
+                    if let Some(run) = self.attempts.get(&attempt) {
+                        let outcome = exec::outcome(&run.work, run.state, &exited, payload);
+                        self.end(attempt, outcome, now, effects);
+                    }
+                }
+                Executor::Serve(serve) => {
+                    let why = serve.exited(&exited, self.draining, now, effects);
+                    let of_handler: Vec<Attempt> = self.held_by(exited.process).collect();
+                    for attempt in of_handler {
+                        self.lose(attempt, &why, exited.abandoned, now, effects);
+                    }
+                }
+            }
+        }
+        self.give(now, effects);
+    }
+
+    /// A handler has said something.
+    pub fn handler_says(&mut self, frame: FromHandler, payload: Bytes, now: Instant, effects: &mut Effects) {
+        match frame {
+            FromHandler::Hello(_) => {}
+            FromHandler::Started { attempt } => self.started(attempt, now, effects),
+            FromHandler::Result(result) => {
+                if let Some(process) = self.attempts.get(&result.attempt).and_then(Run::process)
+                    && let Executor::Serve(serve) = &mut self.executor
+                {
+                    serve.finished(process);
+                    self.end(result.attempt, serve::outcome(result, payload), now, effects);
+                }
+            }
+            FromHandler::Recalled { attempts } => {
+                for attempt in attempts.into_iter().rev() {
+                    self.wait_again(attempt);
+                }
+            }
+        }
+    }
+
+    /// Hands out what waits. Called once after a batch of frames, so that a batch of runs leaves by one write.
+    pub fn give(&mut self, now: Instant, effects: &mut Effects) {
+        while let Some(attempt) = self.waiting.front().copied() {
+            let Some(run) = self.attempts.get_mut(&attempt) else {
+                self.waiting.pop_front();
+                continue;
+            };
+            match &mut self.executor {
+                Executor::Exec(exec) => {
+                    if !exec.free() {
+                        return;
+                    }
+                    self.waiting.pop_front();
+                    match exec.start(attempt, &run.work, effects) {
+                        Ok(()) => {
+                            run.state = State::Given { process: attempt };
+                            self.started(attempt, now, effects);
+                        }
+                        Err(exception) => self.end(attempt, Outcome::Failure(exception), now, effects),
+                    }
+                }
+                Executor::Serve(serve) => {
+                    let Some(given) = serve.give(attempt, &run.work, effects) else { return };
+                    self.waiting.pop_front();
+                    match given {
+                        Ok(process) => run.state = State::Given { process },
+                        Err(exception) => self.end(attempt, Outcome::Failure(exception), now, effects),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Time has passed: limits, runs that hang, messages that have waited for too long.
+    pub fn tick(&mut self, now: Instant, effects: &mut Effects) {
+        while let Some((attempt, limit)) = self.deadlines.passed(now) {
+            self.limit(attempt, limit, effects);
+        }
+        self.call_back(now, effects);
+        if let Executor::Serve(serve) = &mut self.executor {
+            serve.tick(now, self.draining, effects);
+        }
+        while let Some(attempt) = self.waiting.front().copied() {
+            match self.attempts.get(&attempt) {
+                Some(run) if now.duration_since(run.since) < PATIENCE => break,
+                _ => {
+                    self.waiting.pop_front();
+                    self.end(attempt, Outcome::Returned, now, effects);
+                }
+            }
+        }
+    }
+
+    /// When [`Self::tick`] has something to do at the latest.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// Takes nothing more; gives back what has not started; lets the rest end.
+    pub fn drain(&mut self, now: Instant, effects: &mut Effects) {
+        if std::mem::replace(&mut self.draining, true) {
+            return;
+        }
+        for attempt in std::mem::take(&mut self.waiting) {
+            self.end(attempt, Outcome::Returned, now, effects);
+        }
+        if let Executor::Serve(serve) = &mut self.executor {
+            serve.drain(effects);
+        }
+    }
+
+    /// Works again after a drain: the runner's container was only restarted.
+    pub fn resume(&mut self) {
+        self.draining = false;
+    }
+
+    /// The lease is lost: every process is killed, every attempt forgotten. Nothing of them is settled.
+    pub fn abandon(&mut self, effects: &mut Effects) {
+        self.attempts.clear();
+        self.waiting.clear();
+        self.deadlines = Deadlines::default();
+        let runner = match &mut self.executor {
+            Executor::Exec(exec) => exec.runner(),
+            Executor::Serve(serve) => serve.runner(),
+        };
+        if let Some(runner) = runner {
+            effects.send(runner, &ToRunner::KillAll {}, &[]);
+        }
+    }
+
+    fn started(&mut self, attempt: Attempt, now: Instant, effects: &mut Effects) {
+        let Some(run) = self.attempts.get_mut(&attempt) else { return };
+        let State::Given { process } = run.state else { return };
+        run.state = State::Started { process, soft: false, hard: false };
+        run.since = now;
+        self.deadlines.set(attempt, run.work.limits, now);
+        let task = &run.work.plan.task;
+        if task.track_started || task.acks_early {
+            effects.started.push((run.tag, run.work.clone()));
+        }
+    }
+
+    fn end(&mut self, attempt: Attempt, outcome: Outcome, now: Instant, effects: &mut Effects) {
+        let Some(run) = self.attempts.remove(&attempt) else { return };
+        let took = matches!(run.state, State::Started { .. }).then(|| now.duration_since(run.since));
+        if let Some(took) = took {
+            self.deadlines.clear(attempt, run.work.limits, run.since);
+            self.window.took(took);
+        }
+        effects.ended.push(Ended { tag: run.tag, work: run.work, outcome, took });
+    }
+
+    fn wait_again(&mut self, attempt: Attempt) {
+        let Some(run) = self.attempts.get_mut(&attempt) else { return };
+        if let (State::Given { process }, Executor::Serve(serve)) = (run.state, &mut self.executor) {
+            serve.came_back(process);
+        }
+        run.state = State::Waiting;
+        self.waiting.push_front(attempt);
+    }
+
+    fn limit(&mut self, attempt: Attempt, limit: Limit, effects: &mut Effects) {
+        let Some(run) = self.attempts.get_mut(&attempt) else { return };
+        let State::Started { process, soft, hard } = &mut run.state else { return };
+        let process = *process;
+        match limit {
+            Limit::Soft => *soft = true,
+            Limit::Hard => *hard = true,
+        }
+        match &mut self.executor {
+            Executor::Exec(exec) => exec.limit(process, limit, effects),
+            Executor::Serve(serve) => serve.limit(process, attempt, limit, effects),
+        }
+    }
+
+    /// Calls back what was given ahead to handlers whose run hangs.
+    fn call_back(&mut self, now: Instant, effects: &mut Effects) {
+        let Executor::Serve(serve) = &mut self.executor else { return };
+        let mut given: HashMap<u64, (bool, Vec<Attempt>)> = HashMap::new();
+        for (attempt, run) in &self.attempts {
+            match run.state {
+                State::Waiting => {}
+                State::Given { process } => given.entry(process).or_default().1.push(*attempt),
+                State::Started { process, .. } => {
+                    let elapsed = now.duration_since(run.since);
+                    if elapsed >= STUCK {
+                        self.window.stuck(elapsed);
+                        given.entry(process).or_default().0 = true;
+                    }
+                }
+            }
+        }
+        for (process, (stuck, attempts)) in given {
+            if (stuck || self.draining) && !attempts.is_empty() {
+                serve.recall(process, attempts, effects);
+            }
+        }
+    }
+}

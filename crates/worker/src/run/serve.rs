@@ -1,0 +1,289 @@
+//! Long-lived handlers: how many there are, what each has, when one is started anew.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use petiole_contract::control::{Exited, Output, Start, Status, ToRunner};
+use petiole_contract::exec::RESULT_LIMIT;
+use petiole_contract::serve::{HANDLER, Hello, Run, RunResult, ToHandler};
+use petiole_protocol::record::Exception;
+
+use super::deadlines::Limit;
+use super::{Attempt, Effects, Peer, exec};
+use crate::outcome::Outcome;
+use crate::work::Work;
+
+const SIGKILL: i32 = 9;
+
+/// A handler that ends sooner than this after its start has failed to start; the next waits longer.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// The first and the longest wait before a handler that fails to start is started again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// The handlers of this worker, by the number of their process.
+#[derive(Debug)]
+pub struct Serve {
+    command: Vec<String>,
+    concurrency: usize,
+    runner: Option<Peer>,
+    handlers: BTreeMap<u64, Handler>,
+    next: u64,
+    backoff: Duration,
+    not_before: Option<Instant>,
+    /// What the last handler said of its concurrency; before the first has said it, one is started to ask.
+    each: Option<usize>,
+    last_end: Option<String>,
+}
+
+#[derive(Debug)]
+struct Handler {
+    peer: Option<Peer>,
+    word: String,
+    started: Instant,
+    concurrency: usize,
+    prefetch: usize,
+    given: usize,
+    /// Its run hangs: nothing is given ahead to it until that has ended.
+    hangs: bool,
+}
+
+impl Handler {
+    /// How many runs it may have.
+    fn room(&self) -> usize {
+        self.concurrency + if self.hangs { 0 } else { self.prefetch }
+    }
+}
+
+impl Serve {
+    pub(super) fn new(command: Vec<String>, concurrency: usize) -> Self {
+        Self {
+            command,
+            concurrency,
+            runner: None,
+            handlers: BTreeMap::new(),
+            next: 1,
+            backoff: BACKOFF.0,
+            not_before: None,
+            each: None,
+            last_end: None,
+        }
+    }
+
+    pub(super) fn ready(&self) -> bool {
+        self.handlers.values().any(|handler| handler.peer.is_some())
+    }
+
+    pub(super) fn missing(&self) -> &'static str {
+        match (self.runner, &self.last_end) {
+            (None, _) => "the runner is not connected",
+            (Some(_), None) => "no handler has said hello yet",
+            (Some(_), Some(_)) => {
+                "the handlers end as soon as they are started: see the log of container task"
+            }
+        }
+    }
+
+    pub(super) fn runner(&self) -> Option<Peer> {
+        self.runner
+    }
+
+    pub(super) fn connected(&mut self, peer: Peer, now: Instant, effects: &mut Effects) {
+        self.runner = Some(peer);
+        self.handlers.clear();
+        self.not_before = None;
+        self.complete(now, effects);
+    }
+
+    /// Takes a handler's hello; `false` when its word is not that of a process of ours.
+    pub(super) fn handler_connected(&mut self, peer: Peer, hello: &Hello, effects: &mut Effects) -> bool {
+        let Some(handler) = self.handlers.values_mut().find(|handler| handler.word == hello.handler) else {
+            return false;
+        };
+        handler.peer = Some(peer);
+        handler.concurrency = hello.concurrency.max(1) as usize;
+        handler.prefetch = hello.prefetch as usize;
+        let (each, now) = (handler.concurrency, handler.started);
+        self.each = Some(each);
+        self.last_end = None;
+        self.complete(now, effects);
+        true
+    }
+
+    /// `true` when it was the runner's connection.
+    pub(super) fn disconnected(&mut self, peer: Peer, effects: &mut Effects) -> bool {
+        if self.runner == Some(peer) {
+            self.runner = None;
+            self.handlers.clear();
+            return true;
+        }
+        let lost = self.handlers.iter_mut().find(|(_, handler)| handler.peer == Some(peer));
+        if let (Some((process, handler)), Some(runner)) = (lost, self.runner) {
+            // A handler without a connection can do nothing for us; its end is told by `exited`.
+            handler.peer = None;
+            effects.send(runner, &ToRunner::Signal { process: *process, signal: SIGKILL }, &[]);
+        }
+        false
+    }
+
+    /// A process has ended. Says why its started attempts are lost.
+    pub(super) fn exited(
+        &mut self,
+        exited: &Exited,
+        draining: bool,
+        now: Instant,
+        effects: &mut Effects,
+    ) -> String {
+        let why = match &exited.status {
+            Status::Code(code) => format!("the handler exited with code {code}"),
+            Status::Signal(signal) => format!("the handler was ended by signal {signal}"),
+            Status::NotStarted(why) => format!("the handler could not be started: {why}"),
+        };
+        if let Some(handler) = self.handlers.remove(&exited.process) {
+            if now.duration_since(handler.started) >= SETTLED {
+                self.backoff = BACKOFF.0;
+            } else {
+                self.not_before = Some(now + self.backoff);
+                self.backoff = (self.backoff * 2).min(BACKOFF.1);
+            }
+            if !draining {
+                tracing::warn!(stderr = exited.stderr, "{why}; it is started again");
+            }
+            self.last_end = Some(why.clone());
+        }
+        if !draining {
+            self.complete(now, effects);
+        }
+        why
+    }
+
+    /// Gives a run to the handler that has the least; `None` when all have enough. Fails when the run is too large
+    /// to be given to anybody.
+    pub(super) fn give(
+        &mut self,
+        attempt: Attempt,
+        work: &Work,
+        effects: &mut Effects,
+    ) -> Option<Result<u64, Exception>> {
+        let (process, handler) = self
+            .handlers
+            .iter_mut()
+            .filter(|(_, handler)| handler.peer.is_some() && handler.given < handler.room())
+            .min_by_key(|(_, handler)| handler.given)?;
+        let peer = handler.peer?;
+        let message = &work.message;
+        let run = Run {
+            attempt,
+            id: message.id.as_str().into(),
+            task: message.task.as_str().into(),
+            retries: message.retries,
+            redelivered: message.redelivered,
+        };
+        if !effects.send(peer, &ToHandler::Run(run), &message.arguments()) {
+            return Some(Err(exec::builtin(
+                "ValueError",
+                "the arguments are too large: send where they are instead",
+            )));
+        }
+        handler.given += 1;
+        Some(Ok(*process))
+    }
+
+    /// A run of this handler has ended.
+    pub(super) fn finished(&mut self, process: u64) {
+        self.came_back(process);
+        if let Some(handler) = self.handlers.get_mut(&process) {
+            handler.hangs = false;
+        }
+    }
+
+    /// A run of this handler came back unstarted.
+    pub(super) fn came_back(&mut self, process: u64) {
+        if let Some(handler) = self.handlers.get_mut(&process) {
+            handler.given = handler.given.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn limit(&mut self, process: u64, attempt: Attempt, limit: Limit, effects: &mut Effects) {
+        let peer = self.handlers.get(&process).and_then(|handler| handler.peer);
+        match (limit, peer, self.runner) {
+            (Limit::Soft, Some(peer), _) => {
+                effects.send(peer, &ToHandler::Cancel { attempt }, &[]);
+            }
+            (Limit::Hard, _, Some(runner)) => {
+                effects.send(runner, &ToRunner::Signal { process, signal: SIGKILL }, &[]);
+            }
+            (Limit::Soft, None, _) | (Limit::Hard, _, None) => {}
+        }
+    }
+
+    pub(super) fn recall(&mut self, process: u64, attempts: Vec<Attempt>, effects: &mut Effects) {
+        if let Some(handler) = self.handlers.get_mut(&process)
+            && let Some(peer) = handler.peer
+            && handler.prefetch > 0
+        {
+            handler.hangs = true;
+            effects.send(peer, &ToHandler::Recall { attempts }, &[]);
+        }
+    }
+
+    pub(super) fn drain(&mut self, effects: &mut Effects) {
+        for handler in self.handlers.values() {
+            if let Some(peer) = handler.peer {
+                effects.send(peer, &ToHandler::Drain {}, &[]);
+            }
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: Instant, draining: bool, effects: &mut Effects) {
+        if !draining {
+            self.complete(now, effects);
+        }
+    }
+
+    /// Starts the handlers that are missing. The first one's hello says how many tasks each runs at a time, and
+    /// with that how many are needed.
+    fn complete(&mut self, now: Instant, effects: &mut Effects) {
+        let Some(runner) = self.runner else { return };
+        if self.not_before.is_some_and(|instant| now < instant) {
+            return;
+        }
+        let needed = self.each.map_or(1, |each| self.concurrency.div_ceil(each));
+        while self.handlers.len() < needed {
+            let process = self.next;
+            self.next += 1;
+            let word = format!("handler-{process}-{}", uuid::Uuid::new_v4().simple());
+            let start = Start {
+                process,
+                command: self.command.clone(),
+                env: vec![(HANDLER.to_owned(), word.clone())],
+                output: Output::Log,
+                label: format!("handler {process}"),
+                limit: RESULT_LIMIT,
+            };
+            effects.send(runner, &ToRunner::Start(start), &[]);
+            let handler = Handler {
+                peer: None,
+                word,
+                started: now,
+                concurrency: 1,
+                prefetch: 0,
+                given: 0,
+                hangs: false,
+            };
+            self.handlers.insert(process, handler);
+        }
+    }
+}
+
+/// What a handler's result says of a task.
+pub(super) fn outcome(result: RunResult, payload: Bytes) -> Outcome {
+    const NULL: Bytes = Bytes::from_static(b"null");
+    match result.error {
+        Some(error) => Outcome::Failure(exec::exception(error)),
+        None if payload.is_empty() => Outcome::Success(NULL),
+        None if payload.len() > RESULT_LIMIT => Outcome::Failure(exec::too_large(payload.len())),
+        None => exec::json_value(payload),
+    }
+}

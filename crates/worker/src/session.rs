@@ -1,0 +1,186 @@
+//! One incarnation of the worker: its lease, its consumer, its receiving and committing tasks.
+//!
+//! ```text
+//!   lease registered ──> consumer ──> receive, commit ──> end: release the lease | lost: nothing more is written
+//! ```
+//!
+//! A worker that loses its lease, or that works again after a drain, begins a new session under a new name: what the
+//! old one still had under way answers to the old name and is fenced off.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use petiole_broker::{BrokerError, Consumer};
+use petiole_process::log::Chain;
+use petiole_results::Store;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::commit::{Commit, Committed, Committer, commit};
+use crate::connect::Connect;
+use crate::lease::{LeaseError, LeaseEvent, keep};
+use crate::receive::{Holding, Receipt, receive};
+
+/// Between two tries to connect.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// How long a lease may take to be given up before the process goes on: it ends by itself soon after.
+const RELEASE: Duration = Duration::from_secs(3);
+
+/// What happens in a session.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// The lease and the connections are there.
+    Working,
+    /// The broker or the store cannot be reached.
+    Failing(String),
+    /// The lease is lost.
+    Lost,
+    /// Messages were received. `answer` tells an answer to a request from messages that were adopted.
+    Received {
+        /// The messages.
+        messages: Vec<petiole_broker::Delivery>,
+        /// They answer a request; the next may be made.
+        answer: bool,
+    },
+    /// Something was committed.
+    Committed(Committed),
+}
+
+/// A session, from the outside.
+#[derive(Debug)]
+pub struct Session {
+    /// What this incarnation holds.
+    pub holding: Holding,
+    requests: mpsc::Sender<usize>,
+    commits: mpsc::UnboundedSender<Commit>,
+    released: oneshot::Receiver<()>,
+    stop: CancellationToken,
+    /// Ends the session's tasks when it is dropped.
+    _tasks: DropGuard,
+}
+
+impl Session {
+    /// Begins a session under a name of its own.
+    pub fn begin(
+        connect: &Arc<dyn Connect>,
+        incarnation: String,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<SessionEvent>), LeaseError> {
+        let holding = Holding::default();
+        let (requests, request_inbox) = mpsc::channel(1);
+        let (commits, commit_inbox) = mpsc::unbounded_channel();
+        let (events, inbox) = mpsc::unbounded_channel();
+        let (lease_events, lease_inbox) = mpsc::unbounded_channel();
+        let (stop, tasks) = (CancellationToken::new(), CancellationToken::new());
+        let released = keep(connect.clone(), incarnation.clone(), lease_events, stop.clone())?;
+        let work = Work {
+            connect: connect.clone(),
+            incarnation,
+            holding: holding.clone(),
+            requests: request_inbox,
+            commits: commit_inbox,
+            lease: lease_inbox,
+            events,
+        };
+        let cancelled = tasks.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = work.go() => {}
+                () = cancelled.cancelled() => {}
+            }
+        });
+        let session = Self { holding, requests, commits, released, stop, _tasks: tasks.drop_guard() };
+        Ok((session, inbox))
+    }
+
+    /// Asks for at most so many messages. One request at a time.
+    pub fn request(&self, want: usize) -> bool {
+        self.requests.try_send(want).is_ok()
+    }
+
+    /// Hands something over to be committed.
+    pub fn commit(&self, commit: Commit) {
+        // The receiving end is gone only when the session has ended, and then nothing may be written.
+        let _ = self.commits.send(commit);
+    }
+
+    /// Gives the lease up: what is still held goes back to its queues at once.
+    pub async fn end(self) {
+        self.stop.cancel();
+        let _ = tokio::time::timeout(RELEASE, self.released).await;
+    }
+}
+
+/// The inside of a session.
+struct Work {
+    connect: Arc<dyn Connect>,
+    incarnation: String,
+    holding: Holding,
+    requests: mpsc::Receiver<usize>,
+    commits: mpsc::UnboundedReceiver<Commit>,
+    lease: mpsc::UnboundedReceiver<LeaseEvent>,
+    events: mpsc::UnboundedSender<SessionEvent>,
+}
+
+impl Work {
+    async fn go(mut self) {
+        loop {
+            match self.lease.recv().await {
+                Some(LeaseEvent::Registered) => break,
+                Some(LeaseEvent::Failing(why)) => self.say(SessionEvent::Failing(why)),
+                Some(LeaseEvent::Lost) => return self.say(SessionEvent::Lost),
+                Some(LeaseEvent::Working) => {}
+                None => return,
+            }
+        }
+        let (consumer, store) = self.connected().await;
+        self.say(SessionEvent::Working);
+
+        let (receipts, mut receipt_inbox) = mpsc::unbounded_channel();
+        let (done, mut done_inbox) = mpsc::unbounded_channel();
+        let receiving = receive(consumer.clone(), self.holding.clone(), self.requests, receipts);
+        let committing = commit(Committer { consumer, store }, self.commits, done);
+        let events = self.events;
+        let forward = async {
+            loop {
+                let event = tokio::select! {
+                    Some(receipt) = receipt_inbox.recv() => match receipt {
+                        Receipt::Messages(messages) => SessionEvent::Received { messages, answer: true },
+                        Receipt::Adopted(messages) => SessionEvent::Received { messages, answer: false },
+                        Receipt::Failing(why) => SessionEvent::Failing(why),
+                        Receipt::LeaseLost => SessionEvent::Lost,
+                    },
+                    Some(committed) = done_inbox.recv() => SessionEvent::Committed(committed),
+                    Some(event) = self.lease.recv() => match event {
+                        LeaseEvent::Registered | LeaseEvent::Working => SessionEvent::Working,
+                        LeaseEvent::Failing(why) => SessionEvent::Failing(why),
+                        LeaseEvent::Lost => SessionEvent::Lost,
+                    },
+                    else => return,
+                };
+                if events.send(event).is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::join!(receiving, committing, forward);
+    }
+
+    async fn connected(&self) -> (Arc<dyn Consumer>, Option<Arc<dyn Store>>) {
+        loop {
+            match self.connect().await {
+                Ok(connections) => return connections,
+                Err(error) => self.say(SessionEvent::Failing(Chain(&error).to_string())),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn connect(&self) -> Result<(Arc<dyn Consumer>, Option<Arc<dyn Store>>), BrokerError> {
+        Ok((self.connect.consumer(&self.incarnation).await?, self.connect.store().await?))
+    }
+
+    fn say(&self, event: SessionEvent) {
+        let _ = self.events.send(event);
+    }
+}

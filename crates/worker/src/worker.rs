@@ -1,0 +1,369 @@
+//! The worker's loop: everything that happens comes in here, one batch after the other, and everything that is to
+//! be done goes out.
+//!
+//! ```text
+//!   socket ──┐                                        ┌──> frames to the runner and the handlers
+//!   session ─┼──> handle, admit, run, settle (pure) ──┼──> commits
+//!   time ────┘                                        └──> the next request for messages
+//! ```
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use petiole_broker::{Delivery, Disposition, Settlement};
+use petiole_contract::control::{FromRunner, ToRunner};
+use petiole_contract::pool::Pool;
+use petiole_process::ready::Readiness;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::admit::{Admission, Admit};
+use crate::commit::{Commit, Committed};
+use crate::connect::Connect;
+use crate::drain::Drain;
+use crate::lease::LeaseError;
+use crate::metrics::Metrics;
+use crate::outcome::Outcome;
+use crate::run::{Effects, Ended, Peer, Runs};
+use crate::session::{Session, SessionEvent};
+use crate::settle::Settle;
+use crate::socket::{SocketEvent, Writers};
+
+/// Between two looks at the clock; also between two signs of life to the runner, with room to spare.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Between two signs of life to the runner.
+const ALIVE: Duration = Duration::from_secs(1);
+
+/// A loop that stood still for longer was stopped from outside (SIGSTOP, a frozen machine). Tasks that the runner
+/// killed meanwhile are not to blame.
+const PAUSED: Duration = Duration::from_secs(4);
+
+/// Socket events that wait to be handled; a flood of frames holds up the peer, not our memory.
+const SOCKET_EVENTS: usize = 4096;
+
+/// Messages that have ended and are not committed yet; more, and no further ones are fetched.
+const UNCOMMITTED: usize = 1024;
+
+/// Parts of the worker that must be there before it is ready.
+pub mod part {
+    /// The broker and the result store.
+    pub const BROKER: &str = "broker";
+    /// The runner, and the handlers in `Serve` mode.
+    pub const TASK: &str = "task container";
+}
+
+/// A worker.
+pub struct Worker {
+    admit: Admit,
+    pub(crate) runs: Runs,
+    settle: Settle,
+    connect: Arc<dyn Connect>,
+    /// What every incarnation's name begins with: the pod's UID.
+    identity: String,
+    pub(crate) session: Option<Session>,
+    events: mpsc::UnboundedReceiver<SessionEvent>,
+    requested: bool,
+    working: bool,
+    writers: Writers,
+    pub(crate) runner: Option<Peer>,
+    pub(crate) ready: Readiness,
+    metrics: Metrics,
+    said_alive: Instant,
+    paused: bool,
+    pub(crate) drain: Drain,
+    /// Records under way of messages that were acknowledged early.
+    pub(crate) unfenced: usize,
+}
+
+impl Worker {
+    /// A worker that is not connected to anything yet.
+    pub fn new(
+        pool: &Pool,
+        identity: String,
+        nodename: String,
+        connect: Arc<dyn Connect>,
+        ready: Readiness,
+        metrics: Metrics,
+    ) -> Result<Self, crate::admit::PoolError> {
+        let (_, events) = mpsc::unbounded_channel();
+        ready.missing(part::BROKER, "not connected yet");
+        ready.missing(part::TASK, "the runner is not connected");
+        Ok(Self {
+            admit: Admit::new(pool)?,
+            runs: Runs::new(&pool.mode, pool.concurrency),
+            settle: Settle::new(pool, nodename),
+            connect,
+            identity,
+            session: None,
+            events,
+            requested: false,
+            working: false,
+            writers: Writers::default(),
+            runner: None,
+            ready,
+            metrics,
+            said_alive: Instant::now(),
+            paused: false,
+            drain: Drain::No,
+            unfenced: 0,
+        })
+    }
+
+    /// Works until `stop`, then drains.
+    pub async fn work(
+        mut self,
+        listener: tokio::net::UnixListener,
+        stop: CancellationToken,
+    ) -> Result<(), LeaseError> {
+        let (socket_events, mut socket) = mpsc::channel(SOCKET_EVENTS);
+        let accepting = tokio::spawn(crate::socket::accept(listener, self.writers.clone(), socket_events));
+        self.begin()?;
+        let mut happened = Vec::new();
+        let mut reported = Vec::new();
+        let mut stopping = false;
+        while !(stopping && self.drain == Drain::Drained) {
+            let wake = self.wake();
+            tokio::select! {
+                _ = socket.recv_many(&mut happened, SOCKET_EVENTS) => {}
+                _ = self.events.recv_many(&mut reported, SOCKET_EVENTS) , if !self.events.is_closed() => {}
+                () = tokio::time::sleep_until(wake.into()) => {}
+                () = stop.cancelled(), if !stopping => stopping = true,
+            }
+            let now = Instant::now();
+            self.paused = now.duration_since(self.said_alive) > PAUSED;
+            let mut effects = Effects::default();
+            if stopping {
+                self.start_drain(now, &mut effects);
+            }
+            for event in reported.drain(..) {
+                self.session_event(event, now, &mut effects)?;
+            }
+            for event in happened.drain(..) {
+                self.socket_event(event, now, &mut effects)?;
+            }
+            self.runs.tick(now, &mut effects);
+            self.runs.give(now, &mut effects);
+            self.apply(effects);
+            self.ask();
+            self.stay_alive(now);
+            self.finish_drain().await;
+        }
+        accepting.abort();
+        Ok(())
+    }
+
+    fn wake(&self) -> Instant {
+        let tick = Instant::now() + TICK;
+        self.runs.next_deadline().map_or(tick, |deadline| deadline.min(tick))
+    }
+
+    fn begin(&mut self) -> Result<(), LeaseError> {
+        let incarnation = format!("{}-{:08x}", self.identity, uuid::Uuid::new_v4().as_fields().0);
+        let (session, events) = Session::begin(&self.connect, incarnation)?;
+        self.session = Some(session);
+        self.events = events;
+        self.requested = false;
+        self.working = false;
+        Ok(())
+    }
+
+    fn session_event(
+        &mut self,
+        event: SessionEvent,
+        now: Instant,
+        effects: &mut Effects,
+    ) -> Result<(), LeaseError> {
+        match event {
+            SessionEvent::Working => {
+                self.working = true;
+                self.ready.there(part::BROKER);
+                tracing::info!("connected to the broker");
+            }
+            SessionEvent::Failing(why) => {
+                tracing::warn!(why, "the broker cannot be reached; running tasks go on");
+                self.ready.missing(part::BROKER, why);
+            }
+            SessionEvent::Lost => {
+                tracing::error!("the lease was lost: every task is killed, nothing of them is written");
+                self.metrics.leases_lost.with_label_values::<&str>(&[]).inc();
+                self.runs.abandon(effects);
+                self.session = None;
+                if self.drain == Drain::No {
+                    self.begin()?;
+                }
+            }
+            SessionEvent::Received { messages, answer } => {
+                if answer {
+                    self.requested = false;
+                }
+                let wall = Timestamp::now();
+                for message in messages {
+                    self.admit(message, wall, now, effects);
+                }
+            }
+            SessionEvent::Committed(committed) => self.committed(&committed),
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, delivery: Delivery, wall: Timestamp, now: Instant, effects: &mut Effects) {
+        let tag = delivery.tag;
+        if self.drain != Drain::No {
+            self.settle(Settlement { tag, record: None, disposition: Disposition::Requeue });
+            return;
+        }
+        match self.admit.admit(delivery, wall) {
+            Admission::Run(work) => self.runs.take(tag, *work, now, effects),
+            Admission::Hold(until) => {
+                self.settle(Settlement { tag, record: None, disposition: Disposition::Park(until) });
+            }
+            Admission::Discard(discarded) => {
+                tracing::warn!(id = discarded.id, task = discarded.task, why = discarded.why, "not run");
+                self.metrics.discarded.with_label_values(&[discarded.reason]).inc();
+                self.settle(self.settle.discarded(tag, &discarded, wall));
+            }
+        }
+    }
+
+    fn socket_event(
+        &mut self,
+        event: SocketEvent,
+        now: Instant,
+        effects: &mut Effects,
+    ) -> Result<(), LeaseError> {
+        match event {
+            SocketEvent::Runner(peer) => {
+                if let Some(old) = self.runner.replace(peer) {
+                    self.writers.close(old);
+                    self.runs.disconnected(old, self.paused, now, effects);
+                }
+                if self.drain == Drain::Drained {
+                    tracing::info!("the task container was started again: working again");
+                    self.drain = Drain::No;
+                    self.runs.resume();
+                    self.begin()?;
+                }
+                self.runs.runner_connected(peer, now, effects);
+            }
+            SocketEvent::Handler(peer, hello) => {
+                if !self.runs.handler_connected(peer, &hello, now, effects) {
+                    tracing::warn!("a handler that this worker did not start was turned away");
+                    self.writers.close(peer);
+                }
+            }
+            SocketEvent::FromRunner(FromRunner::Drain {}, _) => self.start_drain(now, effects),
+            SocketEvent::FromRunner(frame, payload) => self.runs.runner_says(frame, &payload, now, effects),
+            SocketEvent::FromHandler(frame, payload) => self.runs.handler_says(frame, payload, now, effects),
+            SocketEvent::Gone(peer) => {
+                if self.runner == Some(peer) {
+                    self.runner = None;
+                }
+                self.runs.disconnected(peer, self.paused, now, effects);
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out what was decided.
+    pub(crate) fn apply(&mut self, effects: Effects) {
+        for (peer, bytes) in effects.frames {
+            self.writers.write(peer, bytes);
+        }
+        for (tag, work) in &effects.started {
+            if let Some(settlement) = self.settle.started(*tag, work) {
+                self.settle(settlement);
+            }
+        }
+        let wall = Timestamp::now();
+        for ended in effects.ended {
+            self.ended(&ended, wall);
+        }
+        if self.runs.ready() {
+            self.ready.there(part::TASK);
+        } else {
+            self.ready.missing(part::TASK, self.runs.missing());
+        }
+        let (held, running) = self.runs.count();
+        self.metrics.held.with_label_values::<&str>(&[]).set(gauge(held));
+        self.metrics.running.with_label_values::<&str>(&[]).set(gauge(running));
+    }
+
+    fn ended(&mut self, ended: &Ended, wall: Timestamp) {
+        let message = &ended.work.message;
+        let took = ended.took.unwrap_or_default().as_secs_f64();
+        if let Outcome::Success(_) = ended.outcome {
+            tracing::debug!(id = message.id, task = message.task, took, "succeeded");
+        } else {
+            tracing::info!(id = message.id, task = message.task, took, "{}", ended.outcome.name());
+        }
+        let name = self.admit.label(&message.task);
+        self.metrics.tasks.with_label_values(&[name, ended.outcome.name()]).inc();
+        if let Some(took) = ended.took {
+            self.metrics.runtime.with_label_values(&[name]).observe(took.as_secs_f64());
+        }
+        if let Some(commit) = self.settle.ended(ended, wall) {
+            self.commit(commit);
+        }
+    }
+
+    fn settle(&mut self, settlement: Settlement) {
+        self.commit(Commit::Settle(settlement));
+    }
+
+    fn commit(&mut self, commit: Commit) {
+        if let Some(session) = &self.session {
+            if matches!(commit, Commit::Record(_)) {
+                self.unfenced += 1;
+            }
+            session.commit(commit);
+        }
+    }
+
+    fn committed(&mut self, committed: &Committed) {
+        if committed.lost > 0 {
+            tracing::warn!(
+                count = committed.lost,
+                "messages had gone to another worker: nothing was written"
+            );
+            let lost = u64::try_from(committed.lost).unwrap_or(u64::MAX);
+            self.metrics.lost.with_label_values::<&str>(&[]).inc_by(lost);
+        }
+        self.unfenced = self.unfenced.saturating_sub(committed.records);
+        if let Some(session) = &self.session {
+            session.holding.remove(committed.released.iter().copied());
+        }
+    }
+
+    /// Asks for messages, when there is room for some and no request is under way.
+    fn ask(&mut self) {
+        let Some(session) = &self.session else { return };
+        if self.requested || !self.working {
+            return;
+        }
+        let uncommitted = session.holding.len().saturating_sub(self.runs.count().0);
+        let wants = self.runs.wants();
+        if wants > 0 && uncommitted < UNCOMMITTED {
+            self.requested = session.request(wants);
+        }
+    }
+
+    /// Tells the runner that this worker lives.
+    fn stay_alive(&mut self, now: Instant) {
+        if now.duration_since(self.said_alive) < ALIVE {
+            return;
+        }
+        self.said_alive = now;
+        if let Some(runner) = self.runner {
+            let mut alive = Effects::default();
+            alive.send(runner, &ToRunner::Alive {}, &[]);
+            self.apply(alive);
+        }
+    }
+}
+
+/// A small count as a gauge's value.
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
