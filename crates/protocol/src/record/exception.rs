@@ -36,7 +36,8 @@ impl Exception {
         Ok(Self::with(module, kind, args))
     }
 
-    fn with(module: impl Into<String>, kind: impl Into<String>, args: Vec<String>) -> Self {
+    /// An exception that is raised with these arguments, as JSON texts.
+    pub fn with(module: impl Into<String>, kind: impl Into<String>, args: Vec<String>) -> Self {
         Self { module: module.into(), kind: kind.into(), args, traceback: None }
     }
 
