@@ -1,0 +1,54 @@
+//! Checks: what the operator sees.
+
+#![expect(clippy::missing_panics_doc, reason = "a check that does not hold panics: that is what it is for")]
+#![expect(missing_docs, reason = "the names of the checks say it")]
+
+use std::time::Duration;
+
+use super::{Checked, MANY, Subject, message, publish, queue, settlement, worker};
+use crate::{Depth, Disposition};
+
+pub async fn messages_are_counted_where_they_stand(subject: &dyn Subject) -> Checked {
+    let a = worker(subject, "a").await?;
+    let b = worker(subject, "b").await?;
+    publish(subject, &["1", "2", "3", "4"]).await?;
+    subject.publish(&queue("mail"), &message("5", 9)).await?;
+    subject.publish(&queue("print"), &message("6", 3)).await?;
+    let held = a.consumer.receive(2).await?;
+    b.consumer.receive(1).await?;
+    let hour = subject.now().await? + Duration::from_hours(1);
+    let batch = [
+        settlement(&held[0], Disposition::Park(hour)),
+        settlement(&held[1], Disposition::DeadLetter("why".to_owned())),
+    ];
+    a.consumer.settle(&batch).await?;
+    let depths = subject.inspector().depths(&[queue("print"), queue("mail"), queue("none")]).await?;
+    let expected = [
+        Depth { ready: 1, consumers: 2, ..Depth::default() },
+        Depth { ready: 2, reserved: 1, scheduled: 1, dead: 1, consumers: 2 },
+        Depth::default(),
+    ];
+    assert_eq!(depths, expected);
+    assert!(subject.inspector().depths(&[]).await?.is_empty());
+    Ok(())
+}
+
+pub async fn workers_are_listed_until_they_end(subject: &dyn Subject) -> Checked {
+    let a = worker(subject, "a").await?;
+    worker(subject, "b").await?;
+    publish(subject, &["1"]).await?;
+    a.consumer.receive(MANY).await?;
+    let inspector = subject.inspector();
+    let names = |workers: Vec<crate::Worker>| -> Vec<_> {
+        let mut names: Vec<_> =
+            workers.into_iter().map(|it| (it.incarnation, it.host, it.queues.len())).collect();
+        names.sort();
+        names
+    };
+    let listed = names(inspector.workers().await?);
+    assert_eq!(listed, [("a".to_owned(), "host-a".to_owned(), 2), ("b".to_owned(), "host-b".to_owned(), 2)]);
+    inspector.end("a").await?;
+    assert_eq!(names(inspector.workers().await?).len(), 1);
+    assert_eq!(inspector.depths(&[queue("mail")]).await?[0].consumers, 1);
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! Moving messages.
+//!
+//! ```text
+//!   queue ──receive──> held by us (tag, lease) ──settle──> acknowledged | back in its queue | dead letter | parked
+//!                              │
+//!                              └── lease ended ──sweep──> back in its queue
+//! ```
+//!
+//! - [`Consumer`]: what a worker does with messages. [`Lease`]: how it says that it lives. [`Inspector`]: what the
+//!   operator sees and does. [`conformance`] is their suite, run against every back end.
+//! - [`memory`]: a broker inside the process, for tests.
+//! - [`redis`]: kombu's Redis transport, with leases and fencing tags.
+//! - [`message`]: what a message becomes when it goes back, or is given up.
+//!
+//! **Once a lease is lost, nothing is written**: every settling operation first checks, atomically with its
+//! writes, that the message is still held by this worker and that its lease has not ended.
+
+pub mod conformance;
+pub mod memory;
+pub mod message;
+pub mod redis;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use petiole_protocol::envelope::{Envelope, Malformed};
+use petiole_results::Record;
+use serde::{Deserialize, Serialize};
+
+/// Between two renewals of a lease: three of them may fail before it ends.
+pub const BEAT: Duration = Duration::from_secs(2);
+
+/// How long a lease lasts after it was renewed. With a sweep each second, a killed worker's messages are back in
+/// their queues within 10 seconds; and a live worker is taken for dead only when it could not reach the broker for
+/// this long.
+pub const LEASE: Duration = Duration::from_secs(8);
+
+/// A worker's name for one of its deliveries. Never used twice by one incarnation of a worker, and never the
+/// message's own tag: kombu keeps that across a restore, so a late acknowledgement would hit the next holder.
+pub type Tag = u64;
+
+/// A message that this worker holds.
+#[derive(Debug)]
+pub struct Delivery {
+    /// By which it is settled.
+    pub tag: Tag,
+    /// Index into the queues that the consumer was made with.
+    pub queue: usize,
+    /// The message; or why its bytes are none.
+    pub envelope: Result<Envelope, Malformed>,
+}
+
+/// What becomes of a held message, all of it or nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settlement {
+    /// Which delivery.
+    pub tag: Tag,
+    /// The task's record, written before the message is acknowledged (Celery's order). Only for a consumer whose
+    /// [`Consumer::stores_results`] says so; otherwise the caller stores it.
+    pub record: Option<Record>,
+    /// What becomes of the message.
+    pub disposition: Disposition,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disposition {
+    /// It stays held: only the record is written (`STARTED`).
+    Keep,
+    /// It is done.
+    Ack,
+    /// Back to the head of its queue, marked as redelivered.
+    Requeue,
+    /// To its queue's dead-letter queue, with this reason in its headers.
+    DeadLetter(String),
+    /// Out of its queue until this time.
+    Park(Timestamp),
+}
+
+/// Whether a settlement was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It was, whole.
+    Done,
+    /// This worker no longer held the message: nothing was written.
+    Lost,
+}
+
+/// What a worker does with messages.
+#[async_trait]
+pub trait Consumer: Send + Sync {
+    /// Takes at most `want` messages, the most urgent first, without waiting for any. Fails with
+    /// [`BrokerError::LeaseLost`] when this incarnation's lease was swept, with [`BrokerError::LeaseEnded`] as long
+    /// as it has run out.
+    async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError>;
+
+    /// Returns when there may be something to receive. May return too early, never much too late.
+    async fn wait(&self);
+
+    /// Whether [`Settlement::record`] is written here, atomically with the rest.
+    fn stores_results(&self) -> bool;
+
+    /// Settles a batch. The answers stand in the order of the batch; each settlement is atomic by itself. Messages
+    /// that are requeued keep the batch's order. Fails with [`BrokerError::LeaseLost`] and
+    /// [`BrokerError::LeaseEnded`] as [`Self::receive`] does. After any other failure the batch may have been
+    /// settled or not: settling it again is right, and answers as the first call would have.
+    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, BrokerError>;
+
+    /// Messages that the broker says this worker holds, but that `knows` denies: a reply that was lost on its way.
+    /// Tags that a `receive` under way may still be taking are left out. A message is returned by the second call in
+    /// a row that finds it so: what one call finds may be on its way between two of the caller's hands. Fails with
+    /// [`BrokerError::LeaseLost`] when this incarnation's lease was swept.
+    async fn adopt(&self, knows: &(dyn Fn(Tag) -> bool + Sync)) -> Result<Vec<Delivery>, BrokerError>;
+}
+
+/// How a worker says that it lives. On a connection of its own, so that a busy consumer cannot starve it.
+#[async_trait]
+pub trait Lease: Send + Sync {
+    /// Renews the lease, and what Celery's workers read as the age of our messages.
+    async fn beat(&self) -> Result<Held, BrokerError>;
+    /// Ends the leases of others that have run out, and puts their messages back to the heads of their queues. Says
+    /// how many those were. Also returns parked messages of this worker's queues whose time has come. Wants to be
+    /// called about each second, and from the worker's start on: after a time without sweeps no lease is ended for
+    /// the length of a lease, because nobody knows whether leases could be renewed.
+    async fn sweep(&self) -> Result<usize, BrokerError>;
+    /// Gives the lease up: what is still held goes back at once.
+    async fn release(&self) -> Result<(), BrokerError>;
+}
+
+/// Whether a lease is still ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// It is, until the next beat is due and some more.
+    Yes,
+    /// It was swept. This incarnation must kill its tasks and write nothing more.
+    Lost,
+}
+
+/// A worker, as far as the broker and the operator know it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Worker {
+    /// Its name for one life of its process: a process that starts again has another one. Letters, digits, `-`, `_`
+    /// and `.`, so that it fits into keys and tags.
+    #[serde(skip)]
+    pub incarnation: String,
+    /// The namespace of its pool; empty outside a cluster.
+    pub namespace: String,
+    /// Its pool.
+    pub pool: String,
+    /// Its pod, or the host outside a cluster.
+    pub host: String,
+    /// The queues that it takes from, the most urgent first.
+    pub queues: Vec<QueueName>,
+}
+
+/// What stands in a queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that wait, over all priorities, with those parked ones whose time has come.
+    pub ready: u64,
+    /// Messages that our workers hold.
+    pub reserved: u64,
+    /// Messages that wait for their time.
+    pub scheduled: u64,
+    /// Messages that cannot be tried again.
+    pub dead: u64,
+    /// Workers of ours that take from it.
+    pub consumers: u64,
+}
+
+/// What the operator sees and does. One connection serves all queues of a broker endpoint.
+#[async_trait]
+pub trait Inspector: Send + Sync {
+    /// The depths of these queues, in their order, by one round trip.
+    async fn depths(&self, queues: &[QueueName]) -> Result<Vec<Depth>, BrokerError>;
+    /// The workers that have a lease, be it one that has run out.
+    async fn workers(&self) -> Result<Vec<Worker>, BrokerError>;
+    /// Ends the lease of an incarnation that is known to have ended, and puts its messages back. Says how many.
+    async fn end(&self, incarnation: &str) -> Result<usize, BrokerError>;
+    /// Settings of the broker that put work at risk (`maxmemory-policy`).
+    async fn hazards(&self) -> Result<Vec<Hazard>, BrokerError>;
+}
+
+/// A queue, as far as its keys go.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct QueueName {
+    /// Its name on the broker.
+    pub name: String,
+    /// Its priority steps on Redis, the most urgent first.
+    pub priority_steps: Vec<u8>,
+    /// Its dead-letter queue's name.
+    pub dead_letter: String,
+}
+
+/// A setting of the broker that puts work at risk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hazard {
+    /// The condition's reason, in CamelCase.
+    pub reason: &'static str,
+    /// What is wrong, and what to set instead.
+    pub message: String,
+}
+
+/// Why the broker did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The lease of this incarnation was swept: nothing was written, and nothing may be any more.
+    #[error("the lease was lost")]
+    LeaseLost,
+    /// The lease of this incarnation has run out, but nobody has swept it: nothing was written. A beat may renew it,
+    /// so that the same call works later; otherwise it is [`Self::LeaseLost`] then.
+    #[error("the lease has run out")]
+    LeaseEnded,
+    /// The broker cannot be used by us as things are set up: why, and what to do about it.
+    #[error("{0}")]
+    Endpoint(String),
+    /// The server could not be reached, or did not answer in time.
+    #[error("failed to {doing}")]
+    Unreachable {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The server answered that it will not: a wrong password, no right, no memory left.
+    #[error("failed to {doing}")]
+    Refused {
+        /// What was being done.
+        doing: &'static str,
+        /// What the server said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}

@@ -1,0 +1,130 @@
+//! A worker's side of the broker in memory: it consumes, and has a lease.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use petiole_protocol::envelope::Envelope;
+
+use super::state::Taken;
+use super::{MemoryBroker, milliseconds};
+use crate::{BrokerError, Consumer, Delivery, Disposition, Held, Lease, Settled, Settlement, Tag, Worker};
+
+/// Between two looks while nothing arrives: parked messages become due without anyone saying so.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// A registered worker.
+#[derive(Debug)]
+pub struct MemoryWorker {
+    broker: MemoryBroker,
+    worker: Worker,
+    next: AtomicU64,
+    suspects: Mutex<HashSet<Tag>>,
+    unanswered: Mutex<HashMap<Tag, Disposition>>,
+}
+
+impl MemoryWorker {
+    pub(super) fn new(broker: MemoryBroker, worker: Worker) -> Self {
+        Self {
+            broker,
+            worker,
+            next: AtomicU64::new(0),
+            suspects: Mutex::default(),
+            unanswered: Mutex::default(),
+        }
+    }
+
+    fn name(&self) -> &str {
+        &self.worker.incarnation
+    }
+}
+
+fn delivery(Taken { tag, queue, raw }: Taken) -> Delivery {
+    Delivery { tag, queue, envelope: Envelope::from_redis(&raw) }
+}
+
+#[async_trait]
+impl Consumer for MemoryWorker {
+    async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError> {
+        let first = self.next.fetch_add(want as u64, Ordering::Relaxed);
+        let tags = first..first + want as u64;
+        let taken =
+            self.broker.change("receive messages", |state, now| state.receive(&self.worker, tags, now))??;
+        Ok(taken.into_iter().map(delivery).collect())
+    }
+
+    async fn wait(&self) {
+        let arrived = self.broker.0.arrived.notified();
+        let now = self.broker.now().as_millisecond();
+        let something = {
+            let mut state = self.broker.lock();
+            self.worker.queues.iter().any(|queue| state.has_something(queue, now))
+        };
+        if !something {
+            // Too early is allowed, so nothing depends on which of the two it was.
+            let _ = tokio::time::timeout(LOOK, arrived).await;
+        }
+    }
+
+    fn stores_results(&self) -> bool {
+        self.broker.results().is_some()
+    }
+
+    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, BrokerError> {
+        let results = self.broker.results();
+        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = self
+            .broker
+            .change("settle messages", |state, now| state.settle(&self.worker, batch, results, now));
+        let Ok(answer) = answer else {
+            unanswered
+                .extend(batch.iter().map(|settlement| (settlement.tag, settlement.disposition.clone())));
+            return answer?;
+        };
+        let recall = |(settlement, settled): (&Settlement, Settled)| {
+            let before = unanswered.remove(&settlement.tag);
+            if before.as_ref() == Some(&settlement.disposition) { Settled::Done } else { settled }
+        };
+        Ok(batch.iter().zip(answer?).map(recall).collect())
+    }
+
+    async fn adopt(&self, knows: &(dyn Fn(Tag) -> bool + Sync)) -> Result<Vec<Delivery>, BrokerError> {
+        let held = self.broker.change("compare held messages", |state, _| state.held_by(self.name()))??;
+        let unknown: HashSet<Tag> = held.iter().map(|held| held.tag).filter(|tag| !knows(*tag)).collect();
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        let stray =
+            held.into_iter().filter(|held| unknown.contains(&held.tag) && suspects.contains(&held.tag));
+        let stray: Vec<_> = stray.map(delivery).collect();
+        *suspects = unknown;
+        for delivery in &stray {
+            suspects.remove(&delivery.tag);
+        }
+        Ok(stray)
+    }
+}
+
+#[async_trait]
+impl Lease for MemoryWorker {
+    async fn beat(&self) -> Result<Held, BrokerError> {
+        let length = milliseconds(self.broker.0.lease);
+        let held =
+            self.broker.change("renew the lease", |state, now| state.beat(self.name(), now + length))?;
+        Ok(if held { Held::Yes } else { Held::Lost })
+    }
+
+    async fn sweep(&self) -> Result<usize, BrokerError> {
+        let (gap, lease) = (2 * milliseconds(self.broker.0.beat), milliseconds(self.broker.0.lease));
+        self.broker.change("sweep for workers that have ended", |state, now| {
+            for queue in &self.worker.queues {
+                state.return_due(&queue.name, now);
+            }
+            state.sweep(self.name(), gap, lease, now)
+        })
+    }
+
+    async fn release(&self) -> Result<(), BrokerError> {
+        self.broker.change("release the lease", |state, _| state.end(self.name())).map(drop)
+    }
+}

@@ -1,0 +1,82 @@
+//! What a message becomes when it goes back to its queue, or is given up. Everything else in it stays as it came.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use petiole_protocol::envelope::{Envelope, Properties};
+use petiole_protocol::json::{Object, quote};
+use petiole_protocol::keys::priority_step;
+use petiole_protocol::redis::{mark_redelivered, with_header};
+
+/// The header of a message that was given up: an object with `reason`, `queue` and `at`.
+pub const DEAD_LETTER: &str = "petiole-dead-letter";
+
+/// The message, marked as kombu marks what it restores. Bytes that are no message go back as they are.
+pub fn redelivered(raw: &[u8]) -> Cow<'_, [u8]> {
+    mark_redelivered(raw).map_or(Cow::Borrowed(raw), Cow::Owned)
+}
+
+/// The message with the reason for which it was given up in its headers. Bytes that are no message become the body
+/// of one, so that who reads the dead-letter queue finds the reason there too.
+pub fn dead_letter(raw: &[u8], reason: &str, queue: &str, at: Timestamp) -> Vec<u8> {
+    let header = format!(
+        "{{\"reason\": {}, \"queue\": {}, \"at\": {}}}",
+        quote(reason),
+        quote(queue),
+        quote(&at.to_string())
+    );
+    if let Ok(marked) = with_header(raw, DEAD_LETTER, &header) {
+        return marked;
+    }
+    let mut headers = Object::default();
+    // Only a value that is not JSON is refused.
+    let _ = headers.set(DEAD_LETTER, header.as_bytes());
+    Envelope {
+        headers,
+        properties: Properties::default(),
+        content_type: Some("application/octet-stream".to_owned()),
+        content_encoding: Some("binary".to_owned()),
+        body: raw.to_vec().into(),
+    }
+    .to_redis()
+}
+
+/// The priority step that the message came from and goes back to. Bytes that are no message go to the first one.
+pub fn step(raw: &[u8], steps: &[u8]) -> u8 {
+    let priority = Envelope::from_redis(raw).ok().and_then(|envelope| envelope.properties.priority);
+    priority_step(priority.unwrap_or_default(), steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RAW: &[u8] =
+        br#"{"body": "W10=", "headers": {"task": "a"}, "properties": {"priority": 5, "delivery_info": {}}}"#;
+
+    #[test]
+    fn a_message_goes_back_to_the_step_of_its_priority() {
+        assert_eq!(step(RAW, &[0, 3, 6, 9]), 3);
+        assert_eq!(step(b"no message", &[0, 3, 6, 9]), 0);
+    }
+
+    #[test]
+    fn a_message_that_is_given_up_says_why() {
+        let dead = dead_letter(RAW, "no \"task\"", "mail", Timestamp::UNIX_EPOCH);
+        let headers = Envelope::from_redis(&dead).unwrap().headers;
+        assert_eq!(headers.get("task"), Some("\"a\""));
+        assert_eq!(
+            headers.get(DEAD_LETTER),
+            Some(r#"{"reason": "no \"task\"", "queue": "mail", "at": "1970-01-01T00:00:00Z"}"#)
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_message_are_given_up_as_the_body_of_one() {
+        let dead =
+            Envelope::from_redis(&dead_letter(b"\xff[", "not JSON", "mail", Timestamp::UNIX_EPOCH)).unwrap();
+        assert_eq!(&dead.body[..], b"\xff[");
+        assert!(dead.headers.get(DEAD_LETTER).unwrap().contains("not JSON"));
+        assert_eq!(&redelivered(b"\xff[")[..], b"\xff[");
+    }
+}

@@ -1,0 +1,140 @@
+//! What the operator sees and does: depths, workers, their end, hazards.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use petiole_results::redis::Connection;
+
+use super::keys::{Keys, SCHEMA};
+use super::lease::known_schema;
+use super::scripts::{DEPTHS, END};
+use super::{Endpoint, Timeouts, during, restore};
+use crate::{BrokerError, Depth, Hazard, Inspector, QueueName, Worker};
+
+/// How many queues one script counts: some half a millisecond of Redis' time. The scripts of one question travel
+/// together.
+const BATCH: usize = 64;
+
+/// What the operator sees and does on Redis.
+#[derive(Debug)]
+pub struct RedisInspector {
+    connection: Connection,
+    keys: Keys,
+}
+
+impl RedisInspector {
+    /// An inspector of this broker. It connects when it is first used.
+    pub fn new(broker: Endpoint, timeouts: Timeouts) -> Self {
+        Self { keys: Keys::new(broker.key_prefix()), connection: Connection::new(broker, timeouts) }
+    }
+
+    async fn info(&self, section: &str) -> Result<HashMap<String, String>, BrokerError> {
+        let mut ask = redis::cmd("INFO");
+        ask.arg(section);
+        let text: String = self.connection.query(&ask).await.map_err(during("read the broker's settings"))?;
+        let pairs = text.lines().filter_map(|line| line.split_once(':'));
+        Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+}
+
+/// Ends a worker's lease for good, and says what is known of it; nothing, when it has none.
+pub(super) async fn end(
+    connection: &Connection,
+    keys: &Keys,
+    incarnation: &str,
+) -> Result<Option<Worker>, BrokerError> {
+    let mut call = END.call(3);
+    call.arg(keys.schema()).arg(keys.leases()).arg(keys.workers()).arg(SCHEMA).arg(incarnation);
+    let (schema, known): (u64, Option<String>) = connection.run(call).await.map_err(during("end a lease"))?;
+    known_schema(schema)?;
+    Ok(known.and_then(|known| read_worker(incarnation, Some(&known))))
+}
+
+/// Reads what a worker has written about itself.
+pub(super) fn read_worker(incarnation: &str, known: Option<&str>) -> Option<Worker> {
+    let read = known.map(serde_json::from_str::<Worker>);
+    match read {
+        Some(Ok(worker)) => Some(Worker { incarnation: incarnation.to_owned(), ..worker }),
+        Some(Err(error)) => {
+            tracing::warn!(worker = incarnation, %error, "what is known of a worker cannot be read");
+            None
+        }
+        None => {
+            tracing::warn!(worker = incarnation, "a lease has no worker");
+            None
+        }
+    }
+}
+
+#[async_trait]
+impl Inspector for RedisInspector {
+    async fn depths(&self, queues: &[QueueName]) -> Result<Vec<Depth>, BrokerError> {
+        let celery = self.keys.celery();
+        let calls: Vec<_> = queues
+            .chunks(BATCH)
+            .map(|batch| {
+                let mut call = DEPTHS.call(batch.iter().map(|queue| 3 + queue.priority_steps.len()).sum());
+                for queue in batch {
+                    call.arg(self.keys.parked(&queue.name)).arg(celery.list(&queue.dead_letter, 0));
+                    call.arg(self.keys.consumers(&queue.name));
+                    call.arg(celery.lists(&queue.name, &queue.priority_steps));
+                }
+                call.arg(self.keys.held_head());
+                for queue in batch {
+                    call.arg(queue.priority_steps.len()).arg(Keys::held_tail(&queue.name));
+                }
+                call
+            })
+            .collect();
+        let counted: Vec<Vec<(u64, u64, u64, u64, u64)>> =
+            self.connection.run_all(&calls).await.map_err(during("count messages"))?;
+        let depth = |(ready, reserved, scheduled, dead, consumers)| Depth {
+            ready,
+            reserved,
+            scheduled,
+            dead,
+            consumers,
+        };
+        Ok(counted.into_iter().flatten().map(depth).collect())
+    }
+
+    async fn workers(&self) -> Result<Vec<Worker>, BrokerError> {
+        let mut ask = redis::pipe();
+        ask.cmd("ZRANGE").arg(self.keys.leases()).arg(0).arg(-1);
+        ask.cmd("HGETALL").arg(self.keys.workers());
+        let (leases, known): (Vec<String>, HashMap<String, String>) =
+            self.connection.query_all(&ask).await.map_err(during("list the workers"))?;
+        Ok(leases.iter().filter_map(|name| read_worker(name, known.get(name).map(String::as_str))).collect())
+    }
+
+    async fn end(&self, incarnation: &str) -> Result<usize, BrokerError> {
+        match end(&self.connection, &self.keys, incarnation).await? {
+            Some(worker) => restore::restore(&self.connection, &self.keys, &worker).await,
+            None => Ok(0),
+        }
+    }
+
+    async fn hazards(&self) -> Result<Vec<Hazard>, BrokerError> {
+        let (memory, cluster) = (self.info("memory").await?, self.info("cluster").await?);
+        let mut hazards = Vec::new();
+        let policy = memory.get("maxmemory_policy").map_or("noeviction", String::as_str);
+        if memory.get("maxmemory").is_some_and(|limit| limit != "0") && policy != "noeviction" {
+            hazards.push(Hazard {
+                reason: "EvictsKeys",
+                message: format!(
+                    "maxmemory-policy is {policy}: Redis throws messages or results away when its memory is \
+                     full. Set maxmemory-policy noeviction"
+                ),
+            });
+        }
+        if cluster.get("cluster_enabled").is_some_and(|enabled| enabled == "1") {
+            hazards.push(Hazard {
+                reason: "ClusterMode",
+                message: "the broker is a Redis Cluster, which Celery cannot use: a command's keys lie on \
+                          several nodes. Use a single server, or Sentinel"
+                    .to_owned(),
+            });
+        }
+        Ok(hazards)
+    }
+}

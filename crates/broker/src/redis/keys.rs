@@ -1,0 +1,71 @@
+//! The names of our own keys on Redis, behind the same prefix as Celery's.
+
+use petiole_protocol::keys::BrokerKeys;
+
+/// The schema that this code reads and writes. It is raised when keys change in a way that older workers must not
+/// meet.
+pub(super) const SCHEMA: u64 = 1;
+
+/// Before the worker's name in its tags. A tag of kombu's is a UUID.
+pub(super) const TAG_PREFIX: &str = "petiole:";
+
+/// Names keys.
+#[derive(Debug, Clone)]
+pub(super) struct Keys(BrokerKeys);
+
+impl Keys {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self(BrokerKeys::new(prefix))
+    }
+
+    /// Celery's keys.
+    pub(super) fn celery(&self) -> &BrokerKeys {
+        &self.0
+    }
+
+    /// String: the schema of the keys.
+    pub(super) fn schema(&self) -> String {
+        self.0.prefixed("petiole:schema")
+    }
+
+    /// Sorted set: worker → when its lease ends, in ms of Redis' clock; -1 when the lease was ended for good.
+    pub(super) fn leases(&self) -> String {
+        self.0.prefixed("petiole:leases")
+    }
+
+    /// Hash: worker → what is known of it, as JSON.
+    pub(super) fn workers(&self) -> String {
+        self.0.prefixed("petiole:workers")
+    }
+
+    /// Hash: `last`, when the last sweep was; `grace`, until when no lease is ended. In ms of Redis' clock.
+    pub(super) fn sweep(&self) -> String {
+        self.0.prefixed("petiole:sweep")
+    }
+
+    /// Set: the workers that take from a queue.
+    pub(super) fn consumers(&self, queue: &str) -> String {
+        self.0.prefixed(&format!("petiole:consumers:{queue}"))
+    }
+
+    /// Set: the sequence numbers of the messages that a worker holds of a queue. Numbers alone, because Redis keeps
+    /// a set of those in a few bytes each.
+    pub(super) fn held(&self, worker: &str, queue: &str) -> String {
+        format!("{}{worker}{}", self.held_head(), Self::held_tail(queue))
+    }
+
+    /// What stands before the worker's name in the keys of held sets.
+    pub(super) fn held_head(&self) -> String {
+        self.0.prefixed("petiole:held:")
+    }
+
+    /// What follows it.
+    pub(super) fn held_tail(queue: &str) -> String {
+        format!(":{queue}")
+    }
+
+    /// Sorted set: a queue's parked messages → when they are due, in ms.
+    pub(super) fn parked(&self, queue: &str) -> String {
+        self.0.prefixed(&format!("petiole:eta:{queue}"))
+    }
+}

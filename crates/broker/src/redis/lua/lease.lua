@@ -1,0 +1,18 @@
+-- For scripts that judge leases. All of them do it by Redis' own clock.
+
+-- The milliseconds of Redis' clock; and its seconds, for unacked_index. kombu writes fractions there, too; but as
+-- whole numbers they stay numbers in a small sorted set, where Redis would read fractions as text again and again.
+local function clock()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000), time[1]
+end
+
+-- How many milliseconds a worker's lease still lasts: 0 or less when it has ended, but may be renewed; nil when it
+-- was swept or never was. A lease that was swept has the score -1 until its messages are back in their queues.
+local function remaining(leases, worker, now)
+  local ends = tonumber(redis.call('ZSCORE', leases, worker))
+  if not ends or ends < 0 then
+    return nil
+  end
+  return ends - now
+end

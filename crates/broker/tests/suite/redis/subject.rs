@@ -1,0 +1,154 @@
+//! A Redis server of its own for each test.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use petiole_broker::conformance::{Checked, Member, Subject, queue};
+use petiole_broker::redis::{Config, Endpoint, RedisConsumer, RedisInspector, RedisLease, Timeouts};
+use petiole_broker::{Inspector, QueueName, Worker, message};
+use petiole_protocol::keys::BrokerKeys;
+use petiole_results::Store as _;
+use petiole_results::redis::{Connection, RedisStore};
+use petiole_testkit::proxy::Proxy;
+use petiole_testkit::redis::{Server, Settings};
+use petiole_testkit::wait::until;
+use redis::{FromRedisValue, cmd};
+
+/// How long a test waits for what must come.
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
+
+/// Short, so that tests are; long beside what a busy machine delays.
+pub(super) const BEAT: Duration = Duration::from_millis(400);
+pub(super) const LEASE: Duration = Duration::from_millis(1600);
+
+pub(super) struct Redis {
+    pub(super) server: Server,
+    pub(super) proxy: Proxy,
+    pub(super) broker: Endpoint,
+    pub(super) results: Endpoint,
+    /// Not by the proxy.
+    pub(super) admin: Connection,
+    pub(super) keys: BrokerKeys,
+}
+
+pub(super) async fn redis() -> Redis {
+    Redis::start(Settings::default(), 0, 0, "", "").await
+}
+
+pub(super) async fn redis_apart() -> Redis {
+    Redis::start(Settings::default(), 2, 5, "{celery}:", "app").await
+}
+
+impl Redis {
+    pub(super) async fn start(
+        settings: Settings,
+        broker_db: u8,
+        results_db: u8,
+        broker_prefix: &str,
+        results_prefix: &str,
+    ) -> Self {
+        let server = settings.start().unwrap();
+        let proxy = Proxy::start(server.port()).await.unwrap();
+        let address = |port: u16, db: u8| Endpoint::parse(&format!("redis://127.0.0.1:{port}/{db}")).unwrap();
+        Self {
+            admin: Connection::new(address(server.port(), broker_db), Timeouts::default()),
+            broker: address(proxy.port(), broker_db).with_key_prefix(broker_prefix),
+            results: address(proxy.port(), results_db).with_key_prefix(results_prefix),
+            keys: BrokerKeys::new(broker_prefix),
+            server,
+            proxy,
+        }
+    }
+
+    /// A worker's settings.
+    pub(super) fn config(&self, incarnation: &str) -> Config {
+        let worker = Worker {
+            incarnation: incarnation.to_owned(),
+            queues: vec![queue("mail"), queue("print")],
+            ..Worker::default()
+        };
+        Config {
+            results: Some(self.results.clone()),
+            beat: BEAT,
+            lease: LEASE,
+            ..Config::new(self.broker.clone(), worker)
+        }
+    }
+
+    /// Asks the server something.
+    pub(super) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = cmd(words[0]);
+        command.arg(&words[1..]);
+        self.admin.query(&command).await.unwrap()
+    }
+
+    pub(super) async fn time(&self) -> Duration {
+        let (seconds, microseconds): (u64, u32) = self.ask(&["TIME"]).await;
+        Duration::new(seconds, microseconds * 1000)
+    }
+}
+
+/// Registers a worker, and connects it.
+pub(super) async fn join(config: Config) -> Result<Member, petiole_broker::BrokerError> {
+    let lease = RedisLease::register(config.clone()).await?;
+    let consumer = RedisConsumer::connect(config).await?;
+    Ok(Member { consumer: Arc::new(consumer), lease: Arc::new(lease) })
+}
+
+#[async_trait(?Send)]
+impl Subject for Redis {
+    async fn register(&self, worker: Worker) -> Checked<Member> {
+        let config = Config { worker, ..self.config("") };
+        Ok(join(config).await?)
+    }
+
+    fn inspector(&self) -> Arc<dyn Inspector> {
+        Arc::new(RedisInspector::new(self.broker.clone(), Timeouts::default()))
+    }
+
+    async fn publish(&self, queue: &QueueName, raw: &str) -> Checked {
+        let step = message::step(raw.as_bytes(), &queue.priority_steps);
+        let _: u64 = self.ask(&["LPUSH", &self.keys.list(&queue.name, step), raw]).await;
+        Ok(())
+    }
+
+    async fn waiting(&self, queue: &str, step: u8) -> Checked<Vec<String>> {
+        let mut waiting: Vec<String> = self.ask(&["LRANGE", &self.keys.list(queue, step), "0", "-1"]).await;
+        waiting.reverse();
+        Ok(waiting)
+    }
+
+    async fn document(&self, task_id: &str) -> Checked<Option<String>> {
+        Ok(RedisStore::new(self.results.clone(), Timeouts::default()).load(task_id).await?)
+    }
+
+    async fn now(&self) -> Checked<Timestamp> {
+        Ok(Timestamp::UNIX_EPOCH + self.time().await)
+    }
+
+    async fn pass(&self, time: Duration) -> Checked {
+        let end = self.time().await + time;
+        until("the time to pass", time + LIMIT, async || match self.time().await {
+            now if now > end => Ok(()),
+            now => Err(end.saturating_sub(now)),
+        })
+        .await?;
+        Ok(())
+    }
+
+    fn lease(&self) -> Duration {
+        LEASE
+    }
+
+    async fn lose_answers(&self) -> Checked {
+        self.proxy.lose_answers();
+        Ok(())
+    }
+
+    async fn answer_again(&self) -> Checked {
+        self.proxy.answer_again();
+        Ok(())
+    }
+}
