@@ -1,0 +1,261 @@
+//! Objects that show how the resources are used, as `manifests/examples/` holds them.
+//!
+//! They are values of the types, so that an example which the types or the rules no longer know does not compile or
+//! does not pass.
+
+use serde_json::{Value, json};
+
+use crate::connection::{Broker, RedisBroker, RedisResults, Results, Sentinel, Tls, ValueFrom};
+use crate::duration::{Duration, TimeLimit};
+use crate::task_queue::{DeadLetter, TaskQueue, TaskQueueSpec};
+use crate::template::{PodTemplate, TemplateContainer, TemplateSpec};
+use crate::worker_pool::{Acks, Drain, Mode, QueueRef, ResultForm, Serve, Task, WorkerPool, WorkerPoolSpec};
+
+/// A file of examples.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// Its name in `manifests/examples/`.
+    pub file: &'static str,
+    /// What it shows; a comment at its top.
+    pub about: &'static str,
+    /// Its objects.
+    pub objects: Vec<Object>,
+}
+
+/// An object of an example.
+#[derive(Debug, Clone)]
+pub enum Object {
+    /// A `TaskQueue`.
+    TaskQueue(Box<TaskQueue>),
+    /// A `WorkerPool`.
+    WorkerPool(Box<WorkerPool>),
+    /// A Secret, so that the example is whole.
+    Secret(Value),
+}
+
+impl Object {
+    /// As it is written in YAML: without the defaults that say nothing, without status.
+    pub fn to_value(&self) -> Result<Value, serde_json::Error> {
+        let (value, defaults) = match self {
+            Self::TaskQueue(queue) => {
+                let plain = TaskQueue::new(
+                    "",
+                    TaskQueueSpec { results: Some(Results::default()), ..Default::default() },
+                );
+                (serde_json::to_value(queue)?, serde_json::to_value(plain)?)
+            }
+            Self::WorkerPool(pool) => {
+                let plain = WorkerPool::new("", WorkerPoolSpec::default());
+                (serde_json::to_value(pool)?, serde_json::to_value(plain)?)
+            }
+            Self::Secret(secret) => (secret.clone(), Value::Null),
+        };
+        Ok(without(value, &defaults["spec"]))
+    }
+}
+
+/// Takes what equals the defaults out of an object's spec.
+fn without(mut value: Value, defaults: &Value) -> Value {
+    fn strip(value: &mut Value, defaults: &Value) {
+        let (Value::Object(fields), Value::Object(defaults)) = (value, defaults) else { return };
+        for (name, default) in defaults {
+            if fields.get(name) == Some(default) {
+                fields.remove(name);
+            } else if let Some(field) = fields.get_mut(name) {
+                strip(field, default);
+                if *field == json!({}) {
+                    fields.remove(name);
+                }
+            }
+        }
+    }
+    if let Some(spec) = value.get_mut("spec") {
+        strip(spec, defaults);
+        let task = serde_json::to_value(Task::default()).unwrap_or_default();
+        let tasks = spec.get_mut("tasks").and_then(Value::as_array_mut);
+        for entry in tasks.into_iter().flatten() {
+            strip(entry, &task);
+        }
+    }
+    value
+}
+
+/// All examples.
+pub fn examples() -> Vec<Example> {
+    vec![
+        Example {
+            file: "workerpool.yaml",
+            about: "Thumbnails: a Celery client calls `thumbnails.make` with a photograph and a size. A script around\n\
+                    ImageMagick makes the thumbnail, in an image that holds nothing of Celery: it gets the size as its\n\
+                    argument, the whole request on standard input, and what it prints is the result. `make demo`\n\
+                    builds the image (tests/demo/images/thumbnails) and applies this file.",
+            objects: vec![thumbnails_queue().into(), thumbnails_pool().into()],
+        },
+        Example {
+            file: "serve.yaml",
+            about: "Mode Serve: long-lived handlers take one task after another, for the highest rate. The pod template\n\
+                    shows resources, environment and a volume.",
+            objects: vec![reports_queue().into(), reports_pool().into()],
+        },
+        Example {
+            file: "credentials.yaml",
+            about: "A broker with TLS, a user and a password, which stand in a Secret; results behind Sentinel.",
+            objects: vec![Object::Secret(credentials()), secured_queue().into()],
+        },
+    ]
+}
+
+impl From<TaskQueue> for Object {
+    fn from(queue: TaskQueue) -> Self {
+        Self::TaskQueue(Box::new(queue))
+    }
+}
+
+impl From<WorkerPool> for Object {
+    fn from(pool: WorkerPool) -> Self {
+        Self::WorkerPool(Box::new(pool))
+    }
+}
+
+/// The Redis that the chart brings for trying Petiole out.
+const BROKER: &str = "redis://petiole-redis:6379/0";
+const RESULTS: &str = "redis://petiole-redis:6379/1";
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+/// A queue that Celery's clients send to by its own name.
+pub fn thumbnails_queue() -> TaskQueue {
+    TaskQueue::new(
+        "thumbnails",
+        TaskQueueSpec {
+            broker: Broker { url: Some(BROKER.to_owned()), ..Default::default() },
+            results: Some(Results { url: Some(RESULTS.to_owned()), ..Default::default() }),
+            ..Default::default()
+        },
+    )
+}
+
+/// A pool of mode `Exec`.
+pub fn thumbnails_pool() -> WorkerPool {
+    WorkerPool::new(
+        "thumbnails",
+        WorkerPoolSpec {
+            replicas: 2,
+            queues: vec![QueueRef { task_queue: "thumbnails".to_owned() }],
+            concurrency: 4,
+            image: Some("localhost/petiole-demo-thumbnails:1".to_owned()),
+            tasks: vec![Task {
+                name: "thumbnails.make".to_owned(),
+                command: Some(words(&["thumbnail", "$(kwargs.size)"])),
+                result: Some(ResultForm::Text),
+                time_limit: Duration::from_secs(60).map(TimeLimit::After),
+                ..Default::default()
+            }],
+            time_limit: Duration::from_secs(300).map_or(TimeLimit::HOUR, TimeLimit::After),
+            ..Default::default()
+        },
+    )
+}
+
+/// A queue whose name on the broker is not the object's, with limits for its tasks.
+pub fn reports_queue() -> TaskQueue {
+    TaskQueue::new(
+        "reports",
+        TaskQueueSpec {
+            queue: Some("celery".to_owned()),
+            broker: Broker { url: Some(BROKER.to_owned()), ..Default::default() },
+            results: Some(Results { url: Some(RESULTS.to_owned()), ..Default::default() }),
+            dead_letter: Some(DeadLetter { queue: Some("celery.failed".to_owned()) }),
+            time_limit: Duration::from_secs(600).map(TimeLimit::After),
+            soft_time_limit: Duration::from_secs(540),
+        },
+    )
+}
+
+/// A pool of mode `Serve` with a pod template.
+pub fn reports_pool() -> WorkerPool {
+    let more = json!({
+        "env": [{ "name": "PYTHONUNBUFFERED", "value": "1" }],
+        "resources": { "requests": { "cpu": "250m", "memory": "128Mi" }, "limits": { "memory": "512Mi" } },
+        "volumeMounts": [{ "name": "scratch", "mountPath": "/scratch" }],
+    });
+    let volumes = json!({ "volumes": [{ "name": "scratch", "emptyDir": { "sizeLimit": "1Gi" } }] });
+    let container = TemplateContainer {
+        name: "task".to_owned(),
+        image: Some("petiole.local/handler:demo".to_owned()),
+        rest: more.as_object().cloned().unwrap_or_default(),
+        ..Default::default()
+    };
+    WorkerPool::new(
+        "reports",
+        WorkerPoolSpec {
+            queues: vec![QueueRef { task_queue: "reports".to_owned() }],
+            concurrency: 8,
+            mode: Mode::Serve,
+            template: Some(PodTemplate {
+                spec: TemplateSpec {
+                    containers: vec![container],
+                    rest: volumes.as_object().cloned().unwrap_or_default(),
+                    ..Default::default()
+                },
+                ..Default::default()
+            }),
+            serve: Some(Serve { command: words(&["python3", "/handler.py"]) }),
+            tasks: vec![Task {
+                name: "reports.mail".to_owned(),
+                acks: Acks::Early,
+                ignore_result: true,
+                ..Default::default()
+            }],
+            drain: Some(Drain { grace_period: Duration::from_secs(900) }),
+            ..Default::default()
+        },
+    )
+}
+
+/// A queue whose credentials stand in a Secret.
+pub fn secured_queue() -> TaskQueue {
+    let key = |key: &str| Some(ValueFrom::secret("billing-redis", key));
+    TaskQueue::new(
+        "billing",
+        TaskQueueSpec {
+            broker: Broker {
+                url: Some("rediss://redis.billing.svc:6380/0".to_owned()),
+                username_from: key("username"),
+                password_from: key("password"),
+                redis: RedisBroker { key_prefix: "billing:".to_owned(), ..Default::default() },
+                tls: Some(Tls { ca_from: key("ca.crt"), ..Default::default() }),
+                ..Default::default()
+            },
+            results: Some(Results {
+                url: Some(
+                    "sentinel://sentinel-0.billing.svc:26379/0;sentinel://sentinel-1.billing.svc:26379/0"
+                        .to_owned(),
+                ),
+                password_from: key("password"),
+                redis: RedisResults {
+                    sentinel: Some(Sentinel { master_name: "results".to_owned() }),
+                    ..Default::default()
+                },
+                ..Default::default()
+            }),
+            ..Default::default()
+        },
+    )
+}
+
+fn credentials() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": "billing-redis" },
+        "stringData": {
+            "username": "billing",
+            "password": "change me",
+            "ca.crt": "-----BEGIN CERTIFICATE-----\nthe authority that signed the server's certificate\n\
+                       -----END CERTIFICATE-----\n",
+        },
+    })
+}

@@ -1,0 +1,289 @@
+//! `WorkerPool`: workers that run the tasks of some queues.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::duration::{Duration, TimeLimit};
+use crate::template::PodTemplate;
+
+/// Workers that run the tasks of some queues in containers of one image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema, CustomResource)]
+#[kube(
+    group = "petiole.dev",
+    version = "v1alpha1",
+    kind = "WorkerPool",
+    plural = "workerpools",
+    shortname = "wp",
+    category = "petiole",
+    namespaced,
+    status = "WorkerPoolStatus",
+    derive = "PartialEq",
+    doc = "Workers that run the tasks of some TaskQueues. Each of its pods holds a container of your image, in which \
+           the tasks run, and a worker beside it that talks to the broker.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", description = "How its tasks run"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas", description = "Pods wanted"),
+    printcolumn(name = "Pods", type_ = "integer", json_path = ".status.readyReplicas",
+        description = "Pods that take tasks"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "Whether all pods that are wanted take tasks"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "Why it is or is not ready"),
+    printcolumn(name = "Image", type_ = "string", priority = 1, json_path = ".spec.image",
+        description = "Image that the tasks run in"),
+    printcolumn(name = "Worker", type_ = "string", priority = 1, json_path = ".status.workerImage",
+        description = "Image of Petiole's worker"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = ("size(self.metadata.name) <= 52", "choose a name of at most 52 characters")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = ("has(self.image) != has(self.template)",
+        "write exactly one of image (the short form) and template (a pod template whose container task has the image)"),
+    validation = ("self.mode != 'Exec' || size(self.tasks) > 0",
+        "mode Exec needs tasks: write each Celery task by its name, with the command that runs it"),
+    validation = ("self.mode != 'Exec' || self.tasks.all(task, has(task.command))",
+        "mode Exec needs tasks[].command: program and arguments, one element each, such as [resize, $(args[0])]. \
+         The image's own ENTRYPOINT is not used"),
+    validation = ("self.mode != 'Exec' || !has(self.serve)",
+        "serve belongs to mode Serve: write mode: Serve, or leave serve out"),
+    validation = ("self.mode != 'Serve' || has(self.serve)",
+        "mode Serve needs serve.command: the program that takes one task after another"),
+    validation = ("self.mode != 'Serve' || self.tasks.all(task, !has(task.command) && !has(task.result))",
+        "in mode Serve the handler of serve.command runs every task: leave tasks[].command and tasks[].result out"),
+    validation = ("self.timeLimit != 'none' || (has(self.drain) && has(self.drain.gracePeriod))",
+        "timeLimit none needs drain.gracePeriod: how long a pod that is told to stop may wait for its tasks"),
+    validation = ("!has(self.softTimeLimit) || self.timeLimit == 'none' || \
+        duration(self.softTimeLimit) < duration(self.timeLimit)",
+        "softTimeLimit must be shorter than timeLimit: a task is asked to end before it is killed"),
+    validation = ("self.timeLimit == 'none' || self.tasks.all(task, !has(task.timeLimit) || (task.timeLimit != 'none' \
+        && duration(task.timeLimit) <= duration(self.timeLimit)))",
+        "tasks[].timeLimit must not be longer than the pool's timeLimit: raise that one, it is the longest that any \
+         task may run")
+)]
+pub struct WorkerPoolSpec {
+    /// How many pods run. `kubectl scale` and a `HorizontalPodAutoscaler` write it.
+    #[serde(default = "WorkerPoolSpec::default_replicas")]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub replicas: i32,
+    /// The queues whose tasks run here, the most urgent first: a later one is served while those before it are
+    /// empty. They must be on one broker and store their results in one place.
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(
+        merge_strategy = ListMerge::Atomic,
+        validation = ("self.all(queue, self.exists_one(other, other.taskQueue == queue.taskQueue))",
+            "write each TaskQueue once")
+    )]
+    pub queues: Vec<QueueRef>,
+    /// How many tasks a pod runs at the same time.
+    #[serde(default = "WorkerPoolSpec::default_concurrency")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub concurrency: u32,
+    /// How tasks run. Exec: each task is a process of its own in the container. Serve: long-lived handlers in it take
+    /// one task after another, for the highest rate.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Image that the tasks run in: the short form of a template that has nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub image: Option<String>,
+    /// Pod template whose container named task holds the image that the tasks run in, where an image alone does not
+    /// say enough: resources, environment, volumes, node selectors, more containers. Fields that Kubernetes does not
+    /// know are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<PodTemplate>,
+    /// The handlers of mode Serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serve: Option<Serve>,
+    /// The Celery tasks that run here, by name. In mode Exec a task that is not here is unknown: its message goes to
+    /// the dead-letter queue. In mode Serve it runs by the pool's defaults.
+    #[serde(default)]
+    #[schemars(length(max = 200))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub tasks: Vec<Task>,
+    /// The longest that any task may run; then it is killed. A message that asks for more gets this. `none` for no
+    /// limit, which needs drain.gracePeriod.
+    #[serde(default = "WorkerPoolSpec::default_time_limit")]
+    pub time_limit: TimeLimit,
+    /// A task that runs longer than this is asked to end by SIGTERM (Celery's `soft_time_limit`), unless its message,
+    /// its entry in tasks or its TaskQueue says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soft_time_limit: Option<Duration>,
+    /// How a pod that is told to stop treats the tasks that run in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
+}
+
+/// A queue of a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct QueueRef {
+    /// Name of a TaskQueue in the pool's namespace.
+    #[schemars(length(min = 1, max = 52))]
+    pub task_queue: String,
+}
+
+/// How tasks run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Mode {
+    /// Each task is a process of its own.
+    #[default]
+    Exec,
+    /// Long-lived handlers take one task after another.
+    Serve,
+}
+
+/// The handlers of mode Serve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Serve {
+    /// Program and arguments of a handler, one element each, never through a shell. As many handlers run as
+    /// concurrency says.
+    #[schemars(length(min = 1, max = 64), inner(length(max = 4096)))]
+    pub command: Vec<String>,
+}
+
+/// A Celery task.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = ("!has(self.softTimeLimit) || !has(self.timeLimit) || self.timeLimit == 'none' || \
+        duration(self.softTimeLimit) < duration(self.timeLimit)",
+        "softTimeLimit must be shorter than timeLimit: a task is asked to end before it is killed")
+)]
+pub struct Task {
+    /// Name of the Celery task, such as `photos.tasks.thumbnail`.
+    #[schemars(length(min = 1, max = 255))]
+    pub name: String,
+    /// Program and arguments, one element each, never through a shell: required in mode Exec, refused in mode Serve.
+    /// `$(args[0])` and `$(kwargs.size)` stand for what the message holds, `$$(` for a plain `$(`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), inner(length(max = 4096)))]
+    pub command: Option<Vec<String>>,
+    /// Where the task's value stands, in mode Exec. Default: json.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<ResultForm>,
+    /// The task is killed after this; `none` for no limit, where the pool has none. A message that asks for more gets this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_limit: Option<TimeLimit>,
+    /// The task is asked to end after this, by SIGTERM, unless its message says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soft_time_limit: Option<Duration>,
+    /// When its message is acknowledged. Late: when the task has ended, so that a task whose pod dies runs again.
+    /// Early: when it starts, so that it never runs twice (Celery's default).
+    #[serde(default)]
+    pub acks: Acks,
+    /// Whether the state STARTED is recorded (Celery's `track_started`).
+    #[serde(default)]
+    pub track_started: bool,
+    /// Whether no result is stored (Celery's `ignore_result`), unless the message asks for it.
+    #[serde(default)]
+    pub ignore_result: bool,
+}
+
+/// Where the task's value stands, in mode Exec. json (the default): standard output is a JSON value. text: standard
+/// output is text. file: the task writes it to the file that `PETIOLE_RESULT` names. none: there is no value. In the
+/// last two standard output is log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum ResultForm {
+    /// Standard output is a JSON value.
+    #[default]
+    Json,
+    /// Standard output is text.
+    Text,
+    /// The task writes its value to the file that `PETIOLE_RESULT` names.
+    File,
+    /// There is no value.
+    None,
+}
+
+/// When a message is acknowledged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Acks {
+    /// When the task has ended.
+    #[default]
+    Late,
+    /// When the task starts.
+    Early,
+}
+
+/// How a pod that is told to stop treats its tasks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Drain {
+    /// How long a pod that is told to stop waits for the tasks that run in it. What has not ended by then is killed and
+    /// goes back to its queue. Default: the pool's timeLimit and half a minute, so that every task can end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_period: Option<Duration>,
+}
+
+/// What the operator saw last.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerPoolStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Pods that there are.
+    #[serde(default)]
+    pub replicas: i32,
+    /// Pods that take tasks.
+    #[serde(default)]
+    pub ready_replicas: i32,
+    /// Selector of the pods, for `/scale`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Image of Petiole's worker and runner in these pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_image: Option<String>,
+    /// `Ready`, `Progressing`, `Degraded`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<Condition>,
+}
+
+impl WorkerPoolSpec {
+    fn default_replicas() -> i32 {
+        1
+    }
+
+    fn default_concurrency() -> u32 {
+        1
+    }
+
+    fn default_time_limit() -> TimeLimit {
+        TimeLimit::HOUR
+    }
+}
+
+impl Default for WorkerPoolSpec {
+    fn default() -> Self {
+        Self {
+            replicas: Self::default_replicas(),
+            queues: Vec::new(),
+            concurrency: Self::default_concurrency(),
+            mode: Mode::default(),
+            image: None,
+            template: None,
+            serve: None,
+            tasks: Vec::new(),
+            time_limit: Self::default_time_limit(),
+            soft_time_limit: None,
+            drain: None,
+        }
+    }
+}

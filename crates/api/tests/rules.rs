@@ -1,0 +1,272 @@
+//! The schema's rules, evaluated on good and bad objects, and what they say.
+
+#![allow(clippy::needless_pass_by_value, reason = "the helpers take literals")]
+
+use petiole_api::check::refusals;
+use petiole_api::examples::examples;
+use petiole_api::{TaskQueue, WorkerPool};
+use serde_json::{Value, json};
+
+fn queue(spec: Value) -> Value {
+    json!({ "apiVersion": "petiole.dev/v1alpha1", "kind": "TaskQueue", "metadata": { "name": "images" }, "spec": spec })
+}
+
+fn queue_with_broker(broker: Value) -> Value {
+    queue(json!({ "broker": broker }))
+}
+
+/// `base` with the fields of `more`, which win.
+fn with(mut base: Value, more: Value) -> Value {
+    if let Value::Object(fields) = more {
+        for (name, value) in fields {
+            base[name] = value;
+        }
+    }
+    base
+}
+
+fn pool(spec: Value) -> Value {
+    let spec = with(json!({ "queues": [{ "taskQueue": "images" }] }), spec);
+    json!({ "apiVersion": "petiole.dev/v1alpha1", "kind": "WorkerPool", "metadata": { "name": "images" }, "spec": spec })
+}
+
+fn exec_pool(spec: Value) -> Value {
+    let mut plain = json!({ "tasks": [{ "name": "resize", "command": ["resize"] }] });
+    if spec.get("template").is_none() {
+        plain["image"] = json!("resize:1");
+    }
+    pool(with(plain, spec))
+}
+
+fn templated(pod: Value) -> Value {
+    exec_pool(json!({ "template": { "spec": pod } }))
+}
+
+#[track_caller]
+fn accepted(object: &Value) {
+    assert_eq!(refusals(object), Vec::<String>::new());
+}
+
+/// Refused once, with a message that holds this.
+#[track_caller]
+fn refused(object: &Value, says: &str) {
+    let refusals = refusals(object);
+    assert!(refusals.len() == 1 && refusals[0].contains(says), "{refusals:#?}");
+}
+
+#[test]
+fn every_example_is_accepted_and_reads_back_as_it_was_written() {
+    for example in examples() {
+        for object in example.objects {
+            let value = object.to_value().unwrap();
+            accepted(&value);
+            match object {
+                petiole_api::examples::Object::TaskQueue(queue) => {
+                    assert_eq!(*queue, serde_json::from_value::<TaskQueue>(value).unwrap());
+                }
+                petiole_api::examples::Object::WorkerPool(pool) => {
+                    assert_eq!(*pool, serde_json::from_value::<WorkerPool>(value).unwrap());
+                }
+                petiole_api::examples::Object::Secret(_) => (),
+            }
+        }
+    }
+}
+
+#[test]
+fn each_form_of_a_broker_is_accepted() {
+    for broker in [
+        json!({ "url": "redis://redis:6379/0" }),
+        json!({ "url": "rediss://app@redis:6379", "passwordFrom": { "secretKeyRef": { "name": "a", "key": "b" } } }),
+        json!({ "urlFrom": { "secretKeyRef": { "name": "a", "key": "b" } } }),
+        json!({ "url": "sentinel://a:26379/0;sentinel://b:26379/0", "redis": { "sentinel": { "masterName": "m" } } }),
+        json!({ "url": "rediss://redis", "tls": { "caFrom": { "secretKeyRef": { "name": "a", "key": "b" } } } }),
+    ] {
+        accepted(&queue_with_broker(broker));
+    }
+}
+
+#[test]
+fn a_password_in_a_url_is_refused() {
+    for url in [
+        "redis://:secret@redis:6379/0",
+        "redis://app:secret@redis",
+        "rediss://app:se/cr:et@redis",
+        "redis://redis/0?password=secret",
+    ] {
+        refused(&queue_with_broker(json!({ "url": url })), "a password does not belong in the URL");
+    }
+    let behind_sentinel = json!({ "url": "sentinel://a:1/0;sentinel://:secret@b:1/0", "redis": { "sentinel": { "masterName": "m" } } });
+    refused(&queue_with_broker(behind_sentinel), "a password does not belong in the URL");
+}
+
+#[test]
+fn a_broker_that_cannot_be_meant_is_refused() {
+    let key = json!({ "secretKeyRef": { "name": "a", "key": "b" } });
+    for (broker, says) in [
+        (json!({}), "write exactly one of url and urlFrom"),
+        (json!({ "url": "redis://a", "urlFrom": key }), "write exactly one of url and urlFrom"),
+        (json!({ "url": "amqp://a" }), "write redis://HOST:PORT/DB"),
+        (json!({ "url": "redis://a;redis://b" }), "write redis://HOST:PORT/DB"),
+        (json!({ "urlFrom": key, "passwordFrom": key }), "leave usernameFrom and passwordFrom out"),
+        (json!({ "url": "redis://a", "usernameFrom": key }), "usernameFrom needs passwordFrom"),
+        (json!({ "url": "redis://u@a", "usernameFrom": key, "passwordFrom": key }), "leave one of them out"),
+        (json!({ "url": "sentinel://a" }), "needs redis.sentinel.masterName"),
+        (
+            json!({ "url": "redis://a", "redis": { "sentinel": { "masterName": "m" } } }),
+            "belongs to a sentinel:// URL",
+        ),
+        (json!({ "url": "redis://a", "tls": { "caFrom": key } }), "write rediss:// instead of redis://"),
+        (json!({ "url": "rediss://a", "tls": {} }), "leave tls out"),
+        (
+            json!({ "url": "rediss://a", "tls": { "caFrom": key, "keyFrom": key } }),
+            "write certificateFrom and keyFrom",
+        ),
+        (json!({ "url": "redis://a", "redis": { "prioritySteps": [3, 6] } }), "rising order from 0"),
+        (json!({ "url": "redis://a", "redis": { "prioritySteps": [0, 6, 3] } }), "rising order from 0"),
+        (json!({ "url": "redis://a", "redis": { "prioritySteps": [0, 3, 3] } }), "rising order from 0"),
+        (
+            json!({ "url": "redis://a", "redis": { "visibilityTimeout": "1 hour" } }),
+            "write a duration such as",
+        ),
+        (json!({ "url": "redis://a", "amqp": {} }), "spec.broker.amqp: there is no such field"),
+    ] {
+        refused(&queue_with_broker(broker), says);
+    }
+}
+
+#[test]
+fn a_result_store_has_the_rules_of_a_broker() {
+    let results = |store: Value| queue(json!({ "broker": { "url": "redis://a" }, "results": store }));
+    accepted(&results(json!({ "url": "redis://a/1", "expires": "0" })));
+    refused(&results(json!({ "url": "redis://:secret@a/1" })), "a password does not belong in the URL");
+    refused(&results(json!({ "expires": "1h" })), "write exactly one of url and urlFrom");
+    refused(&results(json!({ "url": "redis://a/1", "expires": "never" })), "or 0 to keep results for ever");
+    refused(&results(json!({ "url": "db+sqlite:///a" })), "write redis://HOST:PORT/DB");
+}
+
+#[test]
+fn a_queue_cannot_be_its_own_dead_letter_queue() {
+    let queue = |spec: Value| queue(with(json!({ "broker": { "url": "redis://a" } }), spec));
+    accepted(&queue(json!({ "deadLetter": {} })));
+    accepted(&queue(json!({ "queue": "celery", "deadLetter": { "queue": "images" } })));
+    refused(&queue(json!({ "deadLetter": { "queue": "images" } })), "deadLetter.queue is the queue itself");
+    refused(
+        &queue(json!({ "queue": "a", "deadLetter": { "queue": "a" } })),
+        "deadLetter.queue is the queue itself",
+    );
+    refused(&queue(json!({ "queue": "a\u{6}\u{16}3" })), "without control characters");
+}
+
+#[test]
+fn a_name_that_leaves_no_room_for_a_pod_s_is_refused() {
+    let mut object = exec_pool(json!({}));
+    object["metadata"]["name"] = json!("n".repeat(52));
+    accepted(&object);
+    object["metadata"]["name"] = json!("n".repeat(53));
+    refused(&object, "at most 52 characters");
+}
+
+#[test]
+fn a_pool_without_what_its_mode_needs_is_refused() {
+    accepted(&exec_pool(json!({})));
+    accepted(&pool(json!({ "mode": "Serve", "image": "a", "serve": { "command": ["a"] } })));
+    let task = |more: Value| json!([with(json!({ "name": "resize" }), more)]);
+    let serve = json!({ "command": ["a"] });
+    for (spec, says) in [
+        (json!({ "tasks": task(json!({ "command": ["a"] })) }), "write exactly one of image"),
+        (json!({ "image": "a" }), "mode Exec needs tasks:"),
+        (json!({ "image": "a", "tasks": task(json!({})) }), "mode Exec needs tasks[].command"),
+        (
+            json!({ "image": "a", "tasks": task(json!({ "command": ["a"] })), "serve": serve }),
+            "serve belongs to mode Serve",
+        ),
+        (json!({ "image": "a", "mode": "Serve" }), "mode Serve needs serve.command"),
+        (
+            json!({ "image": "a", "mode": "Serve", "serve": serve, "tasks": task(json!({ "command": ["a"] })) }),
+            "leave tasks[].command",
+        ),
+        (
+            json!({ "image": "a", "mode": "Serve", "serve": serve, "tasks": task(json!({ "result": "text" })) }),
+            "tasks[].result out",
+        ),
+    ] {
+        refused(&pool(spec), says);
+    }
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_refused() {
+    let task = |limits: Value| json!([with(json!({ "name": "resize", "command": ["a"] }), limits)]);
+    accepted(&exec_pool(json!({ "timeLimit": "none", "drain": { "gracePeriod": "2h" } })));
+    accepted(&exec_pool(json!({ "tasks": task(json!({ "timeLimit": "1h", "softTimeLimit": "59m" })) })));
+    for (spec, says) in [
+        (json!({ "timeLimit": "none" }), "timeLimit none needs drain.gracePeriod"),
+        (json!({ "timeLimit": "0s" }), "write a duration such as 90s, 10m or 1h30m, or none"),
+        (json!({ "timeLimit": "1m", "softTimeLimit": "60s" }), "softTimeLimit must be shorter"),
+        (json!({ "tasks": task(json!({ "timeLimit": "61m" })) }), "must not be longer than the pool's"),
+        (json!({ "tasks": task(json!({ "timeLimit": "none" })) }), "must not be longer than the pool's"),
+        (
+            json!({ "tasks": task(json!({ "timeLimit": "1m", "softTimeLimit": "1m" })) }),
+            "softTimeLimit must be shorter",
+        ),
+    ] {
+        refused(&exec_pool(spec), says);
+    }
+}
+
+#[test]
+fn a_template_keeps_what_kubernetes_knows_and_gives_up_nothing_of_ours() {
+    accepted(&templated(json!({
+        "containers": [
+            { "name": "task", "image": "a", "resources": { "limits": { "memory": "1Gi" } } },
+            { "name": "cache", "image": "b", "command": ["c"] },
+        ],
+        "initContainers": [{ "name": "fetch", "image": "b" }],
+        "nodeSelector": { "disk": "fast" },
+        "hostPID": false,
+    })));
+    let task = |more: Value| json!([with(json!({ "name": "task", "image": "a" }), more)]);
+    for (pod, says) in [
+        (json!({ "containers": [{ "name": "app", "image": "a" }] }), "one container must be named task"),
+        (json!({ "containers": [{ "name": "task" }] }), "the container task needs an image"),
+        (
+            json!({ "containers": task(json!({ "command": ["a"] })) }),
+            "write the program into tasks[].command",
+        ),
+        (json!({ "containers": task(json!({})), "hostPID": true }), "hostPID would show"),
+        (
+            json!({ "containers": task(json!({})), "shareProcessNamespace": true }),
+            "shareProcessNamespace would let",
+        ),
+        (
+            json!({ "containers": task(json!({})), "terminationGracePeriodSeconds": 5 }),
+            "write drain.gracePeriod",
+        ),
+        (json!({ "containers": task(json!({})), "restartPolicy": "Never" }), "leave restartPolicy out"),
+        (
+            json!({ "containers": [{ "name": "task", "image": "a" }, { "name": "worker", "image": "b" }] }),
+            "the names worker and install-runner are taken",
+        ),
+        (
+            json!({ "containers": task(json!({})), "initContainers": [{ "name": "install-runner", "image": "b" }] }),
+            "choose another one for your init container",
+        ),
+    ] {
+        refused(&templated(pod), says);
+    }
+    let labelled = json!({ "metadata": { "labels": { "petiole.dev/pool": "other" } },
+        "spec": { "containers": task(json!({})) } });
+    refused(&exec_pool(json!({ "template": labelled })), "Petiole's own: choose another name");
+}
+
+#[test]
+fn a_queue_that_a_pool_names_twice_is_refused() {
+    let queues = json!([{ "taskQueue": "a" }, { "taskQueue": "a" }]);
+    refused(&exec_pool(json!({ "queues": queues })), "write each TaskQueue once");
+}
+
+#[test]
+fn a_misspelt_field_is_named() {
+    refused(&exec_pool(json!({ "concurency": 4 })), "spec.concurency: there is no such field");
+}
