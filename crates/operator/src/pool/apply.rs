@@ -1,0 +1,144 @@
+//! apply: the objects go to the API server, in an order in which each finds what it needs; then what is no longer
+//! wanted is removed.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::core::Status;
+use kube::{Resource, ResourceExt};
+use petiole_api::conditions::reasons;
+
+use super::PoolKey;
+use super::build::{Desired, Manifest};
+use super::memory::Memory;
+use super::observe::Live;
+use super::orphans;
+use crate::cluster::{Cluster, ClusterError, Kind, is_controlled_by};
+use crate::refusal::Refusal;
+
+/// The objects are there as they are wanted. Only [`apply`] makes one: status speaks of nothing that was not applied.
+#[derive(Debug)]
+pub(super) struct Applied {
+    /// The Deployment, as it is now.
+    pub(super) deployment: Deployment,
+}
+
+/// Why nothing was applied.
+pub(super) enum NotApplied {
+    /// What is wanted cannot be done.
+    Refused(Refusal),
+    /// A call failed.
+    Failed(ClusterError),
+}
+
+/// Where the objects of one pool go.
+pub(super) struct Target<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) memory: &'a Memory,
+    pub(super) pool: &'a PoolKey,
+    /// The pool's UID: what belongs to another owner is left alone.
+    pub(super) owner: &'a str,
+}
+
+/// Applies what differs from what is there.
+pub(super) async fn apply(
+    target: &Target<'_>,
+    desired: &Desired,
+    live: &Live,
+) -> Result<Applied, NotApplied> {
+    let Desired { service_account, config_map, budget, deployment } = desired;
+    if let Some(service_account) = service_account {
+        target.put::<ServiceAccount, _>(service_account, live.service_account.as_deref()).await?;
+    }
+    let live_map = live.config_maps.iter().find(|map| map.name_any() == config_map.name);
+    target.put::<ConfigMap, _>(config_map, live_map.map(AsRef::as_ref)).await?;
+    target.put::<PodDisruptionBudget, _>(budget, live.budget.as_deref()).await?;
+    let put = target.put::<Deployment, _>(deployment, live.deployment.as_deref()).await;
+    let put = put.map_err(|error| match error {
+        // Of the objects, this one alone holds what the user wrote.
+        NotApplied::Failed(error) if error.status().is_some_and(is_refusal) => {
+            let says = error.status().map_or("", |status| &status.message);
+            // What comes before names the Deployment, which the user did not write.
+            let says = says
+                .strip_prefix(NOT_OF_ITS_KIND)
+                .and_then(|rest| rest.split_once("): "))
+                .map_or(says, |(_, why)| why);
+            NotApplied::Refused(Refusal::new(
+                reasons::TEMPLATE_REFUSED,
+                format!("the API server refuses the pods: {says}"),
+            ))
+        }
+        other => other,
+    })?;
+    let deployment = put.or_else(|| live.deployment.as_deref().cloned()).unwrap_or_default();
+    for orphan in orphans::orphans(desired, live, &deployment, target.owner) {
+        target.remove(orphan).await.map_err(NotApplied::Failed)?;
+    }
+    Ok(Applied { deployment })
+}
+
+/// How the API server begins what it says of an applied object with a field that its kind does not have. It calls that
+/// an error of its own (500).
+const NOT_OF_ITS_KIND: &str = "failed to create typed patch object";
+
+/// What the API server says of an object that it will never take as it is.
+fn is_refusal(status: &Status) -> bool {
+    status.is_invalid() || status.code == 400 || status.message.starts_with(NOT_OF_ITS_KIND)
+}
+
+impl Target<'_> {
+    fn namespace(&self) -> &str {
+        &self.pool.0
+    }
+
+    /// Applies one object, unless it is as our last call left it; gives it back when a call was made.
+    async fn put<K: Kind + k8s_openapi::Resource, L: Resource>(
+        &self,
+        wanted: &Manifest,
+        live: Option<&L>,
+    ) -> Result<Option<K>, NotApplied> {
+        let kind = K::KIND;
+        match live {
+            Some(live) if !is_controlled_by(live, Some(self.owner)) => return Err(taken(kind, &wanted.name)),
+            Some(live) if self.memory.knows(self.pool, kind, wanted, live.meta()) => return Ok(None),
+            Some(_) => {}
+            None => {
+                // Without our label it is not watched: whoever made it, it is not taken over.
+                let found = self.cluster.find::<K>(self.namespace(), &wanted.name).await;
+                if let Some(found) = found.map_err(NotApplied::Failed)?
+                    && !is_controlled_by(&found, Some(self.owner))
+                {
+                    return Err(taken(kind, &wanted.name));
+                }
+            }
+        }
+        let applied = self.cluster.apply::<K>(self.namespace(), &wanted.name, &wanted.body).await;
+        let applied = applied.map_err(NotApplied::Failed)?;
+        tracing::info!(kind, namespace = self.namespace(), name = wanted.name, "applied");
+        self.memory.note(self.pool, kind, wanted, applied.meta());
+        Ok(Some(applied))
+    }
+
+    async fn remove(&self, orphan: orphans::Orphan) -> Result<(), ClusterError> {
+        let namespace = self.namespace();
+        match orphan {
+            orphans::Orphan::ConfigMap { name, uid } => {
+                tracing::info!(namespace, name, "no pod uses this file any more");
+                self.cluster.delete::<ConfigMap>(namespace, &name, uid).await
+            }
+            orphans::Orphan::ServiceAccount { name, uid } => {
+                tracing::info!(namespace, name, "the template names another identity");
+                self.cluster.delete::<ServiceAccount>(namespace, &name, uid).await
+            }
+        }
+    }
+}
+
+fn taken(kind: &str, name: &str) -> NotApplied {
+    NotApplied::Refused(Refusal::new(
+        reasons::NAME_TAKEN,
+        format!(
+            "there is a {kind} {name} already, which is not this pool's: remove it, or give the pool another name"
+        ),
+    ))
+}

@@ -1,0 +1,49 @@
+//! The pool's file, as the workers read it.
+
+use std::path::PathBuf;
+
+use petiole_api::connection::{Connection, SecretKeyRef, Tls, ValueFrom};
+use petiole_api::duration::Expiry;
+use petiole_contract::pool::{Endpoint, Identity, Pool, Results, Text};
+
+use crate::pool::validate::Validated;
+
+/// The pool's file. `path` says where the worker finds a Secret's key.
+pub fn config(pool: &Validated, path: &dyn Fn(&SecretKeyRef) -> PathBuf) -> Pool {
+    Pool {
+        namespace: pool.namespace.clone(),
+        name: pool.name.clone(),
+        mode: pool.mode.clone(),
+        concurrency: pool.concurrency,
+        broker: endpoint(&pool.broker.connection(), path),
+        results: pool.results.as_ref().map(|results| Results {
+            store: endpoint(&results.connection(), path),
+            expires: match results.expires {
+                Expiry::Never => 0,
+                Expiry::After(expires) => expires.whole_seconds(),
+            },
+        }),
+        queues: pool.queues.clone(),
+        tasks: pool.tasks.clone(),
+        defaults: pool.defaults.clone(),
+    }
+}
+
+fn endpoint(connection: &Connection<'_>, path: &dyn Fn(&SecretKeyRef) -> PathBuf) -> Endpoint {
+    let file = |from: &ValueFrom| path(&from.secret_key_ref);
+    let tls = |of: fn(&Tls) -> Option<&ValueFrom>| connection.tls.and_then(of).map(file);
+    let certificate = tls(|tls| tls.certificate_from.as_ref());
+    let key = tls(|tls| tls.key_from.as_ref());
+    Endpoint {
+        url: match connection.url_from {
+            Some(from) => Text::File(file(from)),
+            None => Text::Value(connection.url.unwrap_or_default().to_owned()),
+        },
+        username: connection.username_from.map(|from| Text::File(file(from))),
+        password: connection.password_from.map(file),
+        ca: tls(|tls| tls.ca_from.as_ref()),
+        identity: certificate.zip(key).map(|(certificate, key)| Identity { certificate, key }),
+        sentinel_master: connection.sentinel.map(|sentinel| sentinel.master_name.clone()),
+        key_prefix: connection.key_prefix.to_owned(),
+    }
+}

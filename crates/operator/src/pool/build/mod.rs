@@ -1,0 +1,60 @@
+//! build: a validated pool → every object that it is made of. Pure.
+//!
+//! [`config`] is the file that its workers read, [`pod`] what its pods are, [`objects`] the rest.
+
+mod config;
+mod containers;
+mod objects;
+mod pod;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use serde_json::Value;
+
+pub use self::config::config;
+use super::validate::Validated;
+use crate::pool::paths;
+
+/// The images that are ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    /// The worker, which also brings the runner.
+    pub worker: String,
+}
+
+/// Every object that a pool is made of, as it is sent to the API server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Desired {
+    /// The identity of its pods; none, where the template names one.
+    pub service_account: Option<Manifest>,
+    /// The file that its workers read. Its name holds a hash of it, and it never changes.
+    pub config_map: Manifest,
+    /// How many of its pods may be evicted at once.
+    pub budget: Manifest,
+    /// Its pods.
+    pub deployment: Manifest,
+}
+
+/// An object, as it is sent to the API server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// Its name.
+    pub name: String,
+    /// All of it.
+    pub body: Value,
+}
+
+/// Everything that the pool is made of.
+pub fn build(pool: &Validated, owner: &OwnerReference, images: &Images) -> Desired {
+    let file = serde_json::json!(config(pool, &paths::in_worker)).to_string();
+    let config_map = objects::config_map(pool, owner, &file);
+    let pod = pod::template(pool, images, &config_map.name);
+    Desired {
+        service_account: pod::needs_service_account(pool).then(|| objects::service_account(pool, owner)),
+        budget: objects::budget(pool, owner),
+        deployment: objects::deployment(pool, owner, &pod),
+        config_map,
+    }
+}
+
+#[cfg(test)]
+mod tests;

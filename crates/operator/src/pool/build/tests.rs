@@ -1,0 +1,228 @@
+use petiole_contract::pool::Pool;
+use serde_json::json;
+
+use super::*;
+use crate::fixtures::{by_name, pool, pool_with, queue, queue_with};
+use crate::pool::validate::validate;
+
+fn owner() -> OwnerReference {
+    OwnerReference { kind: "WorkerPool".to_owned(), name: "resizer".to_owned(), ..OwnerReference::default() }
+}
+
+fn built(pool: &petiole_api::WorkerPool, queue: petiole_api::TaskQueue) -> Desired {
+    let images = Images { worker: "petiole/worker:7".to_owned() };
+    build(&validate(pool, &by_name([queue])).unwrap(), &owner(), &images)
+}
+
+fn plain() -> Desired {
+    built(&pool(), queue("thumbnails"))
+}
+
+fn pod(desired: &Desired) -> &Value {
+    &desired.deployment.body["spec"]["template"]["spec"]
+}
+
+fn named<'a>(list: &'a Value, name: &str) -> &'a Value {
+    list.as_array().unwrap().iter().find(|item| item["name"] == name).unwrap()
+}
+
+fn secured() -> petiole_api::TaskQueue {
+    let key = |key: &str| json!({ "secretKeyRef": { "name": "redis", "key": key } });
+    queue_with(
+        "thumbnails",
+        json!({
+            "broker": { "url": "rediss://a", "usernameFrom": key("user"), "passwordFrom": key("password"),
+                "tls": { "caFrom": key("ca.crt"), "certificateFrom": key("tls.crt"), "keyFrom": key("tls.key") } },
+            "results": { "urlFrom": key("url"), "expires": "0" },
+        }),
+    )
+}
+
+#[test]
+fn the_selector_is_the_pools_name_alone() {
+    let desired = plain();
+    let selector = json!({ "matchLabels": { "petiole.dev/pool": "resizer" } });
+    assert_eq!(desired.deployment.body["spec"]["selector"], selector);
+    assert_eq!(desired.budget.body["spec"]["selector"], selector);
+    assert_eq!(
+        desired.deployment.body["spec"]["template"]["metadata"]["labels"]["petiole.dev/pool"],
+        "resizer"
+    );
+}
+
+#[test]
+fn every_object_belongs_to_the_pool() {
+    let Desired { service_account, config_map, budget, deployment } = plain();
+    for object in [service_account.unwrap(), config_map, budget, deployment] {
+        assert_eq!(object.body["metadata"]["ownerReferences"][0]["kind"], "WorkerPool");
+        assert_eq!(object.body["metadata"]["namespace"], "photos");
+        assert_eq!(object.body["metadata"]["labels"]["petiole.dev/pool"], "resizer");
+        assert_eq!(object.body["metadata"]["name"], object.name.as_str());
+    }
+}
+
+#[test]
+fn a_changed_file_has_a_new_name_and_rolls_the_pods() {
+    let (one, same, other) =
+        (plain(), plain(), built(&pool_with(json!({ "concurrency": 2 })), queue("thumbnails")));
+    assert_eq!(one, same);
+    assert_ne!(one.config_map.name, other.config_map.name);
+    assert_ne!(one.deployment, other.deployment);
+    assert!(one.config_map.name.starts_with("resizer-"));
+    assert_eq!(one.config_map.body["immutable"], true);
+    assert_eq!(
+        named(&pod(&one)["volumes"], "petiole-pool")["configMap"]["name"],
+        one.config_map.name.as_str()
+    );
+}
+
+#[test]
+fn only_the_number_of_pods_changes_when_a_pool_is_scaled() {
+    let (one, ten) = (plain(), built(&pool_with(json!({ "replicas": 10 })), queue("thumbnails")));
+    assert_eq!(pod(&one), pod(&ten));
+    assert_eq!(ten.deployment.body["spec"]["replicas"], 10);
+}
+
+#[test]
+fn the_worker_reads_the_file_that_it_is_given() {
+    let desired = built(&pool(), secured());
+    let file: Pool =
+        serde_json::from_str(desired.config_map.body["data"]["pool.json"].as_str().unwrap()).unwrap();
+    assert_eq!(file.namespace, "photos");
+    let text = serde_json::to_value(&file.broker).unwrap();
+    assert_eq!(
+        text,
+        json!({
+            "url": { "value": "rediss://a" },
+            "username": { "file": "/etc/petiole/secrets/redis/user" },
+            "password": "/etc/petiole/secrets/redis/password",
+            "ca": "/etc/petiole/secrets/redis/ca.crt",
+            "identity": {
+                "certificate": "/etc/petiole/secrets/redis/tls.crt",
+                "key": "/etc/petiole/secrets/redis/tls.key",
+            },
+            "keyPrefix": "",
+        })
+    );
+    let results = file.results.unwrap();
+    assert_eq!(
+        serde_json::to_value(&results.store.url).unwrap(),
+        json!({ "file": "/etc/petiole/secrets/redis/url" })
+    );
+    assert_eq!(results.expires, 0);
+}
+
+#[test]
+fn the_worker_alone_sees_the_named_keys_and_no_others() {
+    let desired = built(&pool(), secured());
+    let sources = &named(&pod(&desired)["volumes"], "petiole-secrets")["projected"]["sources"];
+    let keys: Vec<&str> = sources
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|source| source["secret"]["items"][0]["key"].as_str().unwrap())
+        .collect();
+    assert_eq!(keys, ["ca.crt", "password", "tls.crt", "tls.key", "url", "user"]);
+    let mounts = |container: &Value| container["volumeMounts"].to_string().contains("petiole-secrets");
+    assert!(mounts(named(&pod(&desired)["initContainers"], "worker")));
+    assert!(!mounts(named(&pod(&desired)["initContainers"], "install-runner")));
+    assert!(!mounts(named(&pod(&desired)["containers"], "task")));
+    assert!(!pod(&plain())["volumes"].to_string().contains("petiole-secrets"));
+}
+
+#[test]
+fn the_worker_is_a_sidecar_that_starts_before_the_tasks_container() {
+    let desired = plain();
+    let init = pod(&desired)["initContainers"].as_array().unwrap();
+    assert_eq!(
+        init.iter().map(|one| one["name"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["install-runner", "worker"]
+    );
+    assert_eq!(init[1]["restartPolicy"], "Always");
+    // Readiness waits for the runner, which starts only when the worker has started.
+    assert_eq!(init[1]["startupProbe"]["httpGet"]["path"], "/livez");
+    assert_eq!(init[1]["readinessProbe"]["httpGet"]["path"], "/readyz");
+}
+
+#[test]
+fn our_containers_meet_pod_security_restricted() {
+    let desired = plain();
+    for name in ["install-runner", "worker"] {
+        let security = &named(&pod(&desired)["initContainers"], name)["securityContext"];
+        assert_eq!(security["runAsNonRoot"], true);
+        assert_eq!(security["readOnlyRootFilesystem"], true);
+        assert_eq!(security["allowPrivilegeEscalation"], false);
+        assert_eq!(security["capabilities"]["drop"], json!(["ALL"]));
+        assert_eq!(security["seccompProfile"]["type"], "RuntimeDefault");
+    }
+}
+
+#[test]
+fn the_tasks_container_runs_the_runner_as_the_images_user_with_nothing_to_gain() {
+    let desired = plain();
+    let task = named(&pod(&desired)["containers"], "task");
+    assert_eq!(task["image"], "imagemagick:1");
+    assert_eq!(task["command"], json!(["/petiole/bin/petiole-runner"]));
+    assert_eq!(task["env"], json!([{ "name": "PETIOLE_SOCKET", "value": "/petiole/run/worker.sock" }]));
+    assert_eq!(task["securityContext"]["runAsUser"], Value::Null);
+    assert_eq!(task["securityContext"]["capabilities"]["drop"], json!(["ALL"]));
+    assert_eq!(pod(&desired)["automountServiceAccountToken"], false);
+}
+
+#[test]
+fn what_the_template_says_wins_where_it_may() {
+    let template = json!({
+        "metadata": { "labels": { "team": "images", "app.kubernetes.io/name": "resizer" } },
+        "spec": {
+            "serviceAccountName": "reader",
+            "automountServiceAccountToken": true,
+            "nodeSelector": { "disk": "fast" },
+            "volumes": [{ "name": "scratch", "emptyDir": {} }],
+            "initContainers": [{ "name": "fetch", "image": "b" }],
+            "containers": [
+                { "name": "cache", "image": "c", "command": ["d"] },
+                {
+                    "name": "task", "image": "a", "env": [{ "name": "A", "value": "b" }],
+                    "securityContext": { "runAsUser": 7, "capabilities": { "drop": ["NET_RAW"] } },
+                    "aFieldOfTomorrow": 1,
+                },
+            ],
+        },
+    });
+    let desired = built(&pool_with(json!({ "template": template })), queue("thumbnails"));
+    assert_eq!(desired.service_account, None);
+    let labels = &desired.deployment.body["spec"]["template"]["metadata"]["labels"];
+    assert_eq!((&labels["team"], &labels["app.kubernetes.io/name"]), (&json!("images"), &json!("resizer")));
+    let pod = pod(&desired);
+    assert_eq!(pod["serviceAccountName"], "reader");
+    assert_eq!(pod["automountServiceAccountToken"], true);
+    assert_eq!(pod["nodeSelector"]["disk"], "fast");
+    assert_eq!(pod["initContainers"][0]["name"], "fetch");
+    assert_eq!(
+        named(&pod["containers"], "cache"),
+        &json!({ "name": "cache", "image": "c", "command": ["d"] })
+    );
+    let task = named(&pod["containers"], "task");
+    assert_eq!(task["aFieldOfTomorrow"], 1);
+    assert_eq!(task["env"][0]["name"], "A");
+    assert_eq!(task["securityContext"]["runAsUser"], 7);
+    assert_eq!(task["securityContext"]["capabilities"]["drop"], json!(["NET_RAW"]));
+    assert_eq!(task["securityContext"]["allowPrivilegeEscalation"], false);
+    named(&pod["volumes"], "scratch");
+}
+
+/// What is typed by hand here is read by the types of the oldest Kubernetes that we run on.
+#[test]
+fn every_object_is_what_its_kind_says() {
+    use k8s_openapi::api::{apps::v1::Deployment, core::v1, policy::v1::PodDisruptionBudget};
+
+    fn reads_back<T: serde::de::DeserializeOwned + serde::Serialize>(body: &Value) {
+        let typed: T = serde_json::from_value(body.clone()).unwrap();
+        assert_eq!(&serde_json::to_value(typed).unwrap(), body);
+    }
+    let Desired { service_account, config_map, budget, deployment } = built(&pool(), secured());
+    reads_back::<v1::ServiceAccount>(&service_account.unwrap().body);
+    reads_back::<v1::ConfigMap>(&config_map.body);
+    reads_back::<PodDisruptionBudget>(&budget.body);
+    reads_back::<Deployment>(&deployment.body);
+}

@@ -1,0 +1,154 @@
+//! `WorkerPool`s: each becomes a Deployment and what it needs.
+//!
+//! ```text
+//!   observe ──────> validate ──────> build ──────> apply ──────────> status
+//!   from the        what is to be    every         what differs,     conditions, figures,
+//!   stores          built, or why    object        then orphans      events
+//!                   not
+//! ```
+//!
+//! [`paths`] is where things stand in a pod. [`memory`] is why a second look at an unchanged pool makes no call.
+
+mod apply;
+pub mod build;
+pub mod memory;
+mod observe;
+mod orphans;
+pub mod paths;
+mod status;
+pub mod validate;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use petiole_api::WorkerPool;
+use petiole_api::conditions::reasons;
+
+use self::apply::{NotApplied, Target};
+use self::build::Images;
+use self::memory::Memory;
+use crate::cluster::{Cluster, ClusterError};
+use crate::invalid::Invalid;
+use crate::pace::Pace;
+use crate::refusal::Refusal;
+use crate::stores::Stores;
+use crate::synced::Synced;
+
+/// After this an unchanged pool is looked at again, in case something went by unseen: a watch that begins anew does not
+/// name what was removed meanwhile.
+const REPAIR: Duration = Duration::from_mins(5);
+/// After this a name that was taken is tried again.
+const NAME_TAKEN_AGAIN: Duration = Duration::from_mins(1);
+
+/// A `WorkerPool`, or an object that claims to be one.
+pub type Guarded = DeserializeGuard<WorkerPool>;
+
+/// A pool, by its namespace and name.
+pub type PoolKey = (String, String);
+
+/// What the steps need.
+pub struct Context {
+    /// The API server.
+    pub cluster: Cluster,
+    /// What is watched.
+    pub stores: Stores,
+    /// Whether all of it was listed once.
+    pub synced: Synced,
+    /// The images that are ours.
+    pub images: Images,
+    /// What was applied last.
+    pub memory: Arc<Memory>,
+    /// When status is written.
+    pub pace: Arc<Pace<PoolKey>>,
+    /// Objects that cannot be read.
+    pub invalid: Invalid,
+}
+
+/// Why a pool could not be looked after. It is tried again, ever more slowly.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// apply
+    #[error("failed to apply what the WorkerPool is made of")]
+    Apply(#[source] ClusterError),
+    /// status
+    #[error("failed to write the status of the WorkerPool")]
+    Status(#[source] ClusterError),
+}
+
+/// The object of a key, for the controller and its store.
+pub fn object_ref((namespace, name): &PoolKey) -> ObjectRef<Guarded> {
+    ObjectRef::new(name).within(namespace)
+}
+
+/// Looks after one pool. Only the leader does: everything here ends in a write.
+pub async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Action, PoolError> {
+    // Half of what there is would look like pods that nobody needs any more.
+    if !context.cluster.leads() || !context.synced.get() {
+        return Ok(Action::await_change());
+    }
+    let key = (pool.namespace().unwrap_or_default(), pool.name_any());
+    let pool = match &pool.0 {
+        Ok(pool) => pool,
+        Err(invalid) => {
+            let told = context.invalid.tell::<WorkerPool>(&context.cluster, invalid, &key.0, &key.1);
+            told.await.map_err(PoolError::Status)?;
+            return Ok(Action::await_change());
+        }
+    };
+    // What belongs to it goes with it, by its owner references.
+    let Some(owner) = pool.controller_owner_ref(&()).filter(|_| pool.meta().deletion_timestamp.is_none())
+    else {
+        return Ok(Action::await_change());
+    };
+    // From the stores.
+    let observed = observe::observe(pool, &context.stores);
+    // Pure, but for what apply sends.
+    let outcome = match validate::validate(pool, &observed.queues) {
+        Ok(validated) => apply(&key, &validated, &owner, &observed.live, &context).await?,
+        Err(refusal) => Err(refusal),
+    };
+    // Pure, but for the write that it may ask for.
+    let status = status::status(pool, &outcome, &observed.live, &context.images.worker, Timestamp::now());
+    let change = status::change(pool.status.as_ref(), &status);
+    if let Some(wait) = context.pace.due(&key, change) {
+        if !wait.is_zero() {
+            return Ok(Action::requeue(wait));
+        }
+        context.pace.turn(&key).await;
+        let written = context.cluster.write_status::<WorkerPool>(&key.0, &key.1, &status);
+        written.await.map_err(PoolError::Status)?;
+        for news in status::news(pool.status.as_ref(), &status) {
+            context.cluster.tell(&pool.object_ref(&()), &news.reason, news.good, &news.message).await;
+        }
+    }
+    Ok(match outcome {
+        // What is in the way is not watched: it is not ours.
+        Err(refusal) if refusal.reason == reasons::NAME_TAKEN => Action::requeue(NAME_TAKEN_AGAIN),
+        _ => Action::requeue(REPAIR),
+    })
+}
+
+async fn apply(
+    key: &PoolKey,
+    pool: &validate::Validated,
+    owner: &OwnerReference,
+    live: &observe::Live,
+    context: &Context,
+) -> Result<Result<apply::Applied, Refusal>, PoolError> {
+    let desired = build::build(pool, owner, &context.images);
+    let target = Target { cluster: &context.cluster, memory: &context.memory, pool: key, owner: &owner.uid };
+    match apply::apply(&target, &desired, live).await {
+        Ok(applied) => Ok(Ok(applied)),
+        Err(NotApplied::Refused(refusal)) => Ok(Err(refusal)),
+        Err(NotApplied::Failed(error)) => Err(PoolError::Apply(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

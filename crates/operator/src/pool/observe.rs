@@ -1,0 +1,51 @@
+//! observe: what there is of a pool and around it. Asks nobody: all of it is watched.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::ResourceExt;
+use kube::core::PartialObjectMeta;
+use petiole_api::{TaskQueue, WorkerPool};
+
+use crate::stores::Stores;
+
+/// What there is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Observed {
+    /// The `TaskQueue`s of its namespace by name.
+    pub(super) queues: BTreeMap<String, TaskQueue>,
+    /// What it is made of.
+    pub(super) live: Live,
+}
+
+/// What a pool is made of at the moment, by its label: it may belong to someone else.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Live {
+    /// Its Deployment, without the pod template.
+    pub(super) deployment: Option<Arc<Deployment>>,
+    /// Its files: the one in use, and those of pods that are on their way out.
+    pub(super) config_maps: Vec<Arc<PartialObjectMeta<ConfigMap>>>,
+    /// Its pods' identity.
+    pub(super) service_account: Option<Arc<PartialObjectMeta<ServiceAccount>>>,
+    /// Its disruption budget.
+    pub(super) budget: Option<Arc<PartialObjectMeta<PodDisruptionBudget>>>,
+    /// Its pods, without their specs.
+    pub(super) pods: Vec<Arc<Pod>>,
+}
+
+pub(super) fn observe(pool: &WorkerPool, stores: &Stores) -> Observed {
+    let (namespace, name) = (pool.namespace().unwrap_or_default(), pool.name_any());
+    Observed {
+        queues: stores.queues_of(&namespace),
+        live: Live {
+            deployment: Stores::of_pool(&stores.deployments, &namespace, &name).pop(),
+            config_maps: Stores::of_pool(&stores.config_maps, &namespace, &name),
+            service_account: Stores::of_pool(&stores.service_accounts, &namespace, &name).pop(),
+            budget: Stores::of_pool(&stores.budgets, &namespace, &name).pop(),
+            pods: Stores::of_pool(&stores.pods, &namespace, &name),
+        },
+    }
+}

@@ -1,0 +1,175 @@
+//! status: what was applied or refused, and how its pods are → the status of a pool. Pure.
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Resource, ResourceExt};
+use petiole_api::conditions::{self, DEGRADED, Fact, PROGRESSING, READY, Status, reasons};
+use petiole_api::{WorkerPool, WorkerPoolStatus, names};
+
+use super::apply::Applied;
+use super::observe::Live;
+use super::orphans::is_rolled_out;
+use crate::news::{self, News};
+use crate::pace::Change;
+use crate::refusal::Refusal;
+
+/// Why a container waits that does not start by itself.
+const FAILING: [&str; 8] = [
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImageNeverPull",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "RunContainerError",
+];
+
+/// The status, as it is known now.
+pub(super) fn status(
+    pool: &WorkerPool,
+    outcome: &Result<Applied, Refusal>,
+    live: &Live,
+    worker_image: &str,
+    now: Timestamp,
+) -> WorkerPoolStatus {
+    let before = pool.status.clone().unwrap_or_default();
+    let deployment = match outcome {
+        Ok(applied) => Some(&applied.deployment),
+        // What ran before still runs.
+        Err(_) => live.deployment.as_deref(),
+    };
+    let counts = deployment.and_then(|deployment| deployment.status.as_ref());
+    let generation = pool.meta().generation;
+    WorkerPoolStatus {
+        observed_generation: generation,
+        replicas: counts.and_then(|counts| counts.replicas).unwrap_or_default(),
+        ready_replicas: counts.and_then(|counts| counts.ready_replicas).unwrap_or_default(),
+        selector: Some(format!("{}={}", names::POOL, pool.name_any())),
+        worker_image: match outcome {
+            Ok(_) => Some(worker_image.to_owned()),
+            Err(_) => before.worker_image,
+        },
+        conditions: conditions::keep(
+            &before.conditions,
+            facts(pool, outcome.as_ref().err(), deployment, live),
+            generation,
+            now,
+        ),
+    }
+}
+
+fn facts(
+    pool: &WorkerPool,
+    refusal: Option<&Refusal>,
+    deployment: Option<&Deployment>,
+    live: &Live,
+) -> Vec<Fact> {
+    let degraded = match refusal {
+        Some(refusal) => bad(refusal.reason, refusal.message.clone()),
+        None => pods_refused(deployment).or_else(|| pods_failing(live)).unwrap_or_else(|| {
+            (Status::False, reasons::AS_WANTED, "the pods are as they are wanted".to_owned())
+        }),
+    };
+    let progressing = progressing(pool, deployment);
+    let ready = ready(pool, refusal, &degraded, deployment);
+    let fact = |kind, (status, reason, message)| Fact { kind, status, reason, message };
+    vec![fact(READY, ready), fact(PROGRESSING, progressing), fact(DEGRADED, degraded)]
+}
+
+type Finding = (Status, &'static str, String);
+
+fn bad(reason: &'static str, message: String) -> Finding {
+    (Status::True, reason, message)
+}
+
+/// The API server does not make the pods: Pod Security, a quota, a webhook.
+fn pods_refused(deployment: Option<&Deployment>) -> Option<Finding> {
+    let conditions = deployment?.status.as_ref()?.conditions.as_ref()?;
+    let failure = conditions.iter().find(|one| one.type_ == "ReplicaFailure" && one.status == "True")?;
+    let says = failure.message.as_deref().unwrap_or_default();
+    Some(bad(reasons::PODS_REFUSED, format!("the API server refuses the pods: {says}")))
+}
+
+/// A container waits for what does not come by itself.
+fn pods_failing(live: &Live) -> Option<Finding> {
+    live.pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).find_map(|pod| pod_failing(pod))
+}
+
+fn pod_failing(pod: &Pod) -> Option<Finding> {
+    let status = pod.status.as_ref()?;
+    let init = status.init_container_statuses.iter().flatten();
+    init.chain(status.container_statuses.iter().flatten()).find_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let reason = waiting.reason.as_deref().filter(|reason| FAILING.contains(reason))?;
+        let says = waiting.message.as_deref().unwrap_or_default();
+        let message = format!("container {} of pod {}: {reason}: {says}", container.name, pod.name_any());
+        Some(bad(reasons::PODS_FAILING, message))
+    })
+}
+
+fn progressing(pool: &WorkerPool, deployment: Option<&Deployment>) -> Finding {
+    let settled = || (Status::False, reasons::SETTLED, "nothing is under way".to_owned());
+    let Some(deployment) = deployment else { return settled() };
+    let DeploymentStatus { replicas, updated_replicas, ready_replicas, .. } =
+        deployment.status.clone().unwrap_or_default();
+    let (replicas, updated) = (replicas.unwrap_or_default(), updated_replicas.unwrap_or_default());
+    if !is_rolled_out(deployment) {
+        let message = format!("{updated} of {replicas} pods are of the current spec");
+        return (Status::True, reasons::ROLLING_OUT, message);
+    }
+    let (ready, wanted) = (ready_replicas.unwrap_or_default(), pool.spec.replicas);
+    if replicas != wanted || ready != wanted {
+        return (Status::True, reasons::SCALING, format!("{ready} of {wanted} pods take tasks"));
+    }
+    settled()
+}
+
+fn ready(
+    pool: &WorkerPool,
+    refusal: Option<&Refusal>,
+    degraded: &Finding,
+    deployment: Option<&Deployment>,
+) -> Finding {
+    if let Some(refusal) = refusal {
+        return (Status::False, refusal.reason, refusal.message.clone());
+    }
+    let wanted = pool.spec.replicas;
+    let ready =
+        deployment.and_then(|deployment| deployment.status.as_ref()?.ready_replicas).unwrap_or_default();
+    let current = deployment.is_some_and(|deployment| {
+        let observed = deployment.status.as_ref().and_then(|status| status.observed_generation);
+        observed >= deployment.metadata.generation
+    });
+    match degraded {
+        // Fewer pods than wanted, and a reason for it.
+        (Status::True, reason, message) if ready < wanted => (Status::False, reason, message.clone()),
+        _ if wanted == 0 => (Status::True, reasons::NO_PODS_WANTED, "no pods are wanted".to_owned()),
+        _ if current && ready >= wanted => {
+            (Status::True, reasons::PODS_READY, format!("{ready} of {wanted} pods take tasks"))
+        }
+        _ => (Status::False, reasons::PODS_NOT_READY, format!("{ready} of {wanted} pods take tasks")),
+    }
+}
+
+/// What a write of `new` would change.
+pub(super) fn change(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStatus) -> Change {
+    let Some(old) = old else { return Change::State };
+    if old.observed_generation != new.observed_generation || news::differ(&old.conditions, &new.conditions) {
+        Change::State
+    } else if old == new {
+        Change::None
+    } else {
+        Change::Figures
+    }
+}
+
+/// What is worth an event.
+pub(super) fn news(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStatus) -> Vec<News> {
+    let old = old.map_or(&[][..], |old| &old.conditions);
+    news::news(old, &new.conditions, &[DEGRADED], Status::False)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,323 @@
+//! validate: a `WorkerPool` and its `TaskQueue`s → what is to be built, or why not. Pure; `petiole dev` uses it too.
+//!
+//! What the schema's rules say of one object is not said again here, except where going on without it would build
+//! something that cannot run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::ResourceExt;
+use petiole_api::conditions::reasons;
+use petiole_api::connection::{Broker, Results};
+use petiole_api::duration::Duration;
+use petiole_api::names;
+use petiole_api::template::{PodTemplate, TemplateContainer, TemplateSpec};
+use petiole_api::worker_pool::{Acks, Mode, ResultForm};
+use petiole_api::{TaskQueue, WorkerPool, worker_pool};
+use petiole_contract::exec;
+use petiole_contract::pool::{Limits, Queue, Task};
+use petiole_contract::template::Template;
+
+use super::paths;
+use crate::refusal::Refusal;
+
+/// What a pod has beside its tasks' own time when it is told to stop: a task that passes its hard limit is killed and
+/// settled, and the worker ends, in a few seconds; the rest is for a slow broker.
+const GRACE_MARGIN_SECONDS: u64 = 30;
+
+/// A pool that can be built.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Validated {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name, which its Deployment and most of what belongs to it share.
+    pub name: String,
+    /// How many pods it has.
+    pub replicas: i32,
+    /// How many tasks a pod runs at the same time.
+    pub concurrency: u32,
+    /// How tasks run.
+    pub mode: petiole_contract::pool::Mode,
+    /// The broker that all its queues are on.
+    pub broker: Broker,
+    /// The store that all its queues have.
+    pub results: Option<Results>,
+    /// Its queues, the most urgent first.
+    pub queues: Vec<Queue>,
+    /// The `TaskQueue` of the first of them: whoever knows it knows the pool's broker.
+    pub first_task_queue: String,
+    /// Its tasks by name.
+    pub tasks: BTreeMap<String, Task>,
+    /// The limits of a task that has none of its own.
+    pub defaults: Limits,
+    /// The pods, as the user wants them: the short form `image` is one with nothing else.
+    pub template: PodTemplate,
+    /// How long a pod that is told to stop may take.
+    pub grace_seconds: u64,
+}
+
+/// Decides whether a pool can be built. `queues` are the `TaskQueue`s of its namespace that are there, by name.
+pub fn validate(pool: &WorkerPool, queues: &BTreeMap<String, TaskQueue>) -> Result<Validated, Refusal> {
+    let queues = resolve(pool, queues)?;
+    let first = queues.first().ok_or_else(|| {
+        Refusal::new(
+            reasons::TASK_QUEUE_NOT_FOUND,
+            "the pool names no queue: write queues: [{taskQueue: NAME}]",
+        )
+    })?;
+    let defaults = defaults(pool, &queues)?;
+    let tasks = tasks(pool)?;
+    let grace_seconds = grace_seconds(pool, &tasks, &defaults)?;
+    Ok(Validated {
+        namespace: pool.namespace().unwrap_or_default(),
+        name: pool.name_any(),
+        replicas: pool.spec.replicas,
+        concurrency: pool.spec.concurrency,
+        mode: mode(pool)?,
+        broker: one_broker(&queues)?,
+        results: one_store(&queues)?,
+        first_task_queue: first.name_any(),
+        queues: each_once(&queues)?,
+        tasks,
+        defaults,
+        template: template(pool)?,
+        grace_seconds,
+    })
+}
+
+fn resolve<'a>(
+    pool: &WorkerPool,
+    queues: &'a BTreeMap<String, TaskQueue>,
+) -> Result<Vec<&'a TaskQueue>, Refusal> {
+    let find = |queue: &worker_pool::QueueRef| {
+        let name = &queue.task_queue;
+        queues.get(name).ok_or_else(|| {
+            Refusal::new(
+                reasons::TASK_QUEUE_NOT_FOUND,
+                format!(
+                    "there is no TaskQueue {name} in this namespace: create it, or correct queues[].taskQueue"
+                ),
+            )
+        })
+    };
+    pool.spec.queues.iter().map(find).collect()
+}
+
+/// Two queues are on one broker when a worker could serve both by one connection: same server, same credentials, same
+/// prefix. Steps and visibility timeouts are each queue's own.
+fn one_broker(queues: &[&TaskQueue]) -> Result<Broker, Refusal> {
+    same(queues, |queue| queue.spec.broker.connection()).map_err(|(one, other)| {
+        Refusal::new(
+            reasons::BROKERS_DIFFER,
+            format!(
+                "the TaskQueues {one} and {other} are on different brokers, or name different credentials or key \
+                 prefixes: a pool has one broker; make a pool for each"
+            ),
+        )
+    })?;
+    Ok(queues.first().map(|queue| queue.spec.broker.clone()).unwrap_or_default())
+}
+
+fn one_store(queues: &[&TaskQueue]) -> Result<Option<Results>, Refusal> {
+    same(queues, |queue| &queue.spec.results).map_err(|(one, other)| {
+        Refusal::new(
+            reasons::RESULTS_DIFFER,
+            format!(
+                "the TaskQueues {one} and {other} store their results in different places, or for different times: a \
+                 pool has one result store; make a pool for each"
+            ),
+        )
+    })?;
+    Ok(queues.first().and_then(|queue| queue.spec.results.clone()))
+}
+
+/// The names of two queues that differ in what `of` says of them.
+fn same<'a, T: PartialEq>(
+    queues: &[&'a TaskQueue],
+    of: impl Fn(&'a TaskQueue) -> T,
+) -> Result<(), (String, String)> {
+    let Some((first, rest)) = queues.split_first() else { return Ok(()) };
+    match rest.iter().find(|other| of(other) != of(first)) {
+        Some(other) => Err((first.name_any(), other.name_any())),
+        None => Ok(()),
+    }
+}
+
+fn each_once(queues: &[&TaskQueue]) -> Result<Vec<Queue>, Refusal> {
+    let mut seen = BTreeSet::new();
+    let queue = |queue: &&TaskQueue| {
+        let name = queue.queue();
+        if !seen.insert(name.clone()) {
+            return Err(Refusal::new(
+                reasons::QUEUE_TWICE,
+                format!(
+                    "two of the TaskQueues are the same queue {name} on the broker: leave one of them out"
+                ),
+            ));
+        }
+        Ok(Queue {
+            name,
+            priority_steps: queue.spec.broker.redis.priority_steps.clone(),
+            visibility_timeout: queue.spec.broker.redis.visibility_timeout.whole_seconds(),
+            dead_letter: queue.dead_letter_queue(),
+        })
+    };
+    queues.iter().map(queue).collect()
+}
+
+fn mode(pool: &WorkerPool) -> Result<petiole_contract::pool::Mode, Refusal> {
+    match (pool.spec.mode, &pool.spec.serve) {
+        (Mode::Exec, _) => Ok(petiole_contract::pool::Mode::Exec),
+        (Mode::Serve, Some(serve)) => {
+            Ok(petiole_contract::pool::Mode::Serve { command: serve.command.clone() })
+        }
+        (Mode::Serve, None) => Err(Refusal::new(
+            reasons::TASK_REFUSED,
+            "mode Serve needs serve.command: the program that takes one task after another",
+        )),
+    }
+}
+
+fn tasks(pool: &WorkerPool) -> Result<BTreeMap<String, Task>, Refusal> {
+    pool.spec.tasks.iter().map(|task| Ok((task.name.clone(), self::task(pool.spec.mode, task)?))).collect()
+}
+
+fn task(mode: Mode, task: &worker_pool::Task) -> Result<Task, Refusal> {
+    let command = match mode {
+        Mode::Exec => command(task)
+            .map_err(|why| Refusal::new(reasons::TASK_REFUSED, format!("task {}: {why}", task.name)))?,
+        Mode::Serve => Vec::new(),
+    };
+    Ok(Task {
+        command,
+        result: match task.result.unwrap_or_default() {
+            ResultForm::Json => exec::ResultForm::Json,
+            ResultForm::Text => exec::ResultForm::Text,
+            ResultForm::File => exec::ResultForm::File,
+            ResultForm::None => exec::ResultForm::None,
+        },
+        limits: Limits {
+            hard: task.time_limit.and_then(worker_limit),
+            soft: task.soft_time_limit.map(seconds),
+        },
+        acks_early: task.acks == Acks::Early,
+        track_started: task.track_started,
+        ignore_result: task.ignore_result,
+    })
+}
+
+fn command(task: &worker_pool::Task) -> Result<Vec<String>, String> {
+    let command = task.command.as_deref().unwrap_or_default();
+    for (index, argument) in command.iter().enumerate() {
+        Template::parse(argument).map_err(|error| format!("command[{index}], {error}"))?;
+    }
+    let program = command.first().and_then(|program| Template::parse(program).ok()?.literal());
+    match program.as_deref() {
+        None if command.is_empty() => {
+            Err("write a command: program and arguments, one element each".to_owned())
+        }
+        None => Err("command[0]: the program cannot come from a message: write its name or path".to_owned()),
+        Some("") => Err("command[0]: the program is empty: write its name or path".to_owned()),
+        Some(_) => Ok(command.to_vec()),
+    }
+}
+
+fn worker_limit(limit: petiole_api::duration::TimeLimit) -> Option<f64> {
+    limit.finite().map(seconds)
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.get().as_secs_f64()
+}
+
+/// The limits of a task that has none of its own: its queue's, cut to the pool's. The pool's file has one set of
+/// them, so the queues of a pool must agree.
+fn defaults(pool: &WorkerPool, queues: &[&TaskQueue]) -> Result<Limits, Refusal> {
+    same(queues, |queue| (queue.spec.time_limit, queue.spec.soft_time_limit)).map_err(|(one, other)| {
+        Refusal::new(
+            reasons::TIME_LIMITS_DIFFER,
+            format!(
+                "the TaskQueues {one} and {other} have different time limits: give them the same ones, or write them \
+                 into tasks[] of the pool"
+            ),
+        )
+    })?;
+    let queue = queues.first().map(|queue| &queue.spec);
+    let most = worker_limit(pool.spec.time_limit);
+    let queue_hard = queue.and_then(|queue| queue.time_limit).and_then(worker_limit);
+    let hard = match (queue_hard, most) {
+        (Some(queue), Some(most)) => Some(queue.min(most)),
+        (queue, most) => queue.or(most),
+    };
+    let soft = queue.and_then(|queue| queue.soft_time_limit).or(pool.spec.soft_time_limit).map(seconds);
+    // One that the hard limit forestalls would never be heard.
+    Ok(Limits { hard, soft: soft.filter(|soft| hard.is_none_or(|hard| *soft < hard)) })
+}
+
+/// As long as the longest task that can run here.
+fn grace_seconds(
+    pool: &WorkerPool,
+    tasks: &BTreeMap<String, Task>,
+    defaults: &Limits,
+) -> Result<u64, Refusal> {
+    if let Some(grace) = pool.spec.drain.as_ref().and_then(|drain| drain.grace_period) {
+        return Ok(grace.whole_seconds());
+    }
+    let unlimited = || {
+        Refusal::new(
+            reasons::TASK_REFUSED,
+            "timeLimit none needs drain.gracePeriod: how long a pod that is told to stop may wait for its tasks",
+        )
+    };
+    // In mode Serve a task that is not listed runs by the defaults; in mode Exec it does not run.
+    let unlisted = (pool.spec.mode == Mode::Serve).then_some(defaults.hard);
+    let mut longest = std::time::Duration::ZERO;
+    for hard in tasks.values().map(|task| task.limits.hard.or(defaults.hard)).chain(unlisted) {
+        let hard =
+            std::time::Duration::try_from_secs_f64(hard.ok_or_else(unlimited)?).map_err(|_| unlimited())?;
+        longest = longest.max(hard);
+    }
+    Ok(longest.as_secs() + u64::from(longest.subsec_nanos() > 0) + GRACE_MARGIN_SECONDS)
+}
+
+fn template(pool: &WorkerPool) -> Result<PodTemplate, Refusal> {
+    let refuse = |why: &str| Err(Refusal::new(reasons::TEMPLATE_REFUSED, why));
+    let template = match (&pool.spec.template, &pool.spec.image) {
+        (Some(template), _) => template.clone(),
+        (None, Some(image)) => short_form(image),
+        (None, None) => return refuse("write image, or a template whose container task has one"),
+    };
+    let Some(task) = template.spec.task() else {
+        return refuse(
+            "one container of the template must be named task: the one whose image the tasks run in",
+        );
+    };
+    let named = |list: Option<&serde_json::Value>, key: &str, test: &dyn Fn(&str) -> bool| {
+        let items = list.and_then(serde_json::Value::as_array);
+        items.into_iter().flatten().any(|item| item[key].as_str().is_some_and(test))
+    };
+    if named(template.spec.rest.get("volumes"), "name", &|name| name.starts_with(paths::VOLUME_PREFIX)) {
+        return refuse("volumes whose names start with petiole- are Petiole's own: choose another name");
+    }
+    if named(task.rest.get("volumeMounts"), "mountPath", &paths::is_ours) {
+        return refuse("the container task cannot mount anything below /petiole: Petiole's runner is there");
+    }
+    if named(task.rest.get("env"), "name", &|name| name == petiole_contract::serve::SOCKET) {
+        return refuse("PETIOLE_SOCKET is set by Petiole: leave it out of the container task's env");
+    }
+    Ok(template)
+}
+
+fn short_form(image: &str) -> PodTemplate {
+    let task = TemplateContainer {
+        name: names::TASK.to_owned(),
+        image: Some(image.to_owned()),
+        ..TemplateContainer::default()
+    };
+    PodTemplate {
+        spec: TemplateSpec { containers: vec![task], ..TemplateSpec::default() },
+        ..PodTemplate::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+use serde_json::json;
+
+use super::*;
+use crate::fixtures::{by_name, pool, pool_with, queue, queue_with};
+
+#[track_caller]
+fn refused(pool: &WorkerPool, queues: impl IntoIterator<Item = TaskQueue>, reason: &str, says: &str) {
+    let refusal = validate(pool, &by_name(queues)).unwrap_err();
+    assert_eq!(refusal.reason, reason);
+    assert!(refusal.message.contains(says), "{}", refusal.message);
+}
+
+fn thumbnails() -> BTreeMap<String, TaskQueue> {
+    by_name([queue("thumbnails")])
+}
+
+#[test]
+fn a_queue_brings_what_the_workers_need_to_know_of_it() {
+    let thumbnails = queue_with(
+        "thumbnails",
+        json!({
+            "queue": "celery",
+            "broker": { "url": "redis://a", "redis": { "visibilityTimeout": "2h", "prioritySteps": [0, 5] } },
+        }),
+    );
+    let validated = validate(&pool(), &by_name([thumbnails])).unwrap();
+    let expected = Queue {
+        name: "celery".to_owned(),
+        priority_steps: vec![0, 5],
+        visibility_timeout: 7200,
+        dead_letter: "celery.dead".to_owned(),
+    };
+    assert_eq!(validated.queues, vec![expected]);
+    assert_eq!(validated.first_task_queue, "thumbnails");
+}
+
+#[test]
+fn a_queue_that_is_not_there_is_named() {
+    refused(&pool(), [queue("reports")], reasons::TASK_QUEUE_NOT_FOUND, "no TaskQueue thumbnails");
+}
+
+#[test]
+fn queues_on_two_brokers_are_refused() {
+    let pool = pool_with(json!({ "queues": [{ "taskQueue": "a" }, { "taskQueue": "b" }] }));
+    let on = |name: &str, broker: serde_json::Value| queue_with(name, json!({ "broker": broker }));
+    let a = || on("a", json!({ "url": "redis://redis/0" }));
+    validate(&pool, &by_name([a(), on("b", json!({ "url": "redis://redis/0" }))])).unwrap();
+    for other in [
+        json!({ "url": "redis://redis/1" }),
+        json!({ "url": "redis://redis/0", "redis": { "keyPrefix": "x" } }),
+        json!({ "url": "redis://redis/0", "passwordFrom": { "secretKeyRef": { "name": "s", "key": "k" } } }),
+    ] {
+        refused(&pool, [a(), on("b", other)], reasons::BROKERS_DIFFER, "TaskQueues a and b");
+    }
+}
+
+#[test]
+fn queues_with_two_result_stores_are_refused() {
+    let pool = pool_with(json!({ "queues": [{ "taskQueue": "a" }, { "taskQueue": "b" }] }));
+    let b = queue_with("b", json!({ "results": { "url": "redis://redis/1" } }));
+    refused(&pool, [queue("a"), b], reasons::RESULTS_DIFFER, "TaskQueues a and b");
+}
+
+#[test]
+fn one_queue_under_two_names_is_refused() {
+    let pool = pool_with(json!({ "queues": [{ "taskQueue": "a" }, { "taskQueue": "b" }] }));
+    let [a, b] = ["a", "b"].map(|name| queue_with(name, json!({ "queue": "celery" })));
+    refused(&pool, [a, b], reasons::QUEUE_TWICE, "celery");
+}
+
+#[test]
+fn a_queues_limits_are_cut_to_the_pools() {
+    let limits = |queue_limits: serde_json::Value| {
+        let queue = queue_with("thumbnails", queue_limits);
+        let pool = pool_with(json!({ "timeLimit": "10m", "softTimeLimit": "9m" }));
+        let Limits { hard, soft } = validate(&pool, &by_name([queue])).unwrap().defaults;
+        (hard, soft)
+    };
+    assert_eq!(limits(json!({})), (Some(600.0), Some(540.0)));
+    assert_eq!(limits(json!({ "timeLimit": "1m", "softTimeLimit": "30s" })), (Some(60.0), Some(30.0)));
+    assert_eq!(limits(json!({ "timeLimit": "none" })), (Some(600.0), Some(540.0)));
+    assert_eq!(limits(json!({ "timeLimit": "20m", "softTimeLimit": "15m" })), (Some(600.0), None));
+}
+
+#[test]
+fn queues_that_want_different_limits_are_refused() {
+    let pool = pool_with(json!({ "queues": [{ "taskQueue": "a" }, { "taskQueue": "b" }] }));
+    let b = queue_with("b", json!({ "timeLimit": "1m" }));
+    refused(&pool, [queue("a"), b], reasons::TIME_LIMITS_DIFFER, "TaskQueues a and b");
+}
+
+#[test]
+fn a_command_that_cannot_be_filled_is_refused_with_the_place() {
+    let with =
+        |command: serde_json::Value| pool_with(json!({ "tasks": [{ "name": "make", "command": command }] }));
+    let thumbnails = || [queue("thumbnails")];
+    for (command, says) in [
+        (json!(["convert", "$(args[x])"]), "task make: command[1], column"),
+        (json!(["$(args[0])"]), "the program cannot come from a message"),
+        (json!([""]), "the program is empty"),
+        (json!([]), "write a command"),
+    ] {
+        refused(&with(command), thumbnails(), reasons::TASK_REFUSED, says);
+    }
+    let plain = validate(&with(json!(["convert", "$$(args[0])"])), &by_name(thumbnails())).unwrap();
+    assert_eq!(plain.tasks["make"].command[1], "$$(args[0])");
+}
+
+#[test]
+fn the_grace_period_is_made_for_the_longest_task_that_can_run() {
+    let grace =
+        |spec: serde_json::Value| validate(&pool_with(spec), &thumbnails()).map(|pool| pool.grace_seconds);
+    let task = |limit: &str| json!([{ "name": "make", "command": ["a"], "timeLimit": limit }]);
+    assert_eq!(grace(json!({})), Ok(3600 + GRACE_MARGIN_SECONDS));
+    assert_eq!(grace(json!({ "tasks": task("1m") })), Ok(60 + GRACE_MARGIN_SECONDS));
+    assert_eq!(grace(json!({ "tasks": task("1m"), "drain": { "gracePeriod": "2h" } })), Ok(7200));
+    let serve = json!({ "mode": "Serve", "serve": { "command": ["a"] }, "tasks": [{ "name": "a", "timeLimit": "1m" }] });
+    assert_eq!(grace(serve), Ok(3600 + GRACE_MARGIN_SECONDS));
+    assert_eq!(grace(json!({ "timeLimit": "none", "tasks": task("1m") })), Ok(60 + GRACE_MARGIN_SECONDS));
+    assert!(grace(json!({ "timeLimit": "none" })).is_err());
+}
+
+#[test]
+fn a_template_that_takes_what_is_ours_is_refused() {
+    let with = |task: serde_json::Value, pod: serde_json::Value| {
+        let task = crate::fixtures::with(json!({ "name": "task", "image": "a" }), task);
+        let pod = crate::fixtures::with(json!({ "containers": [task] }), pod);
+        pool_with(json!({ "template": { "spec": pod } }))
+    };
+    let none = || json!({});
+    for (pool, says) in [
+        (with(none(), json!({ "volumes": [{ "name": "petiole-socket" }] })), "start with petiole-"),
+        (
+            with(json!({ "volumeMounts": [{ "name": "a", "mountPath": "/petiole/run" }] }), none()),
+            "below /petiole",
+        ),
+        (
+            with(json!({ "env": [{ "name": "PETIOLE_SOCKET", "value": "/a" }] }), none()),
+            "PETIOLE_SOCKET is set",
+        ),
+    ] {
+        refused(&pool, [queue("thumbnails")], reasons::TEMPLATE_REFUSED, says);
+    }
+}

@@ -1,0 +1,164 @@
+//! The five steps together, with an API server and brokers in memory.
+
+use async_trait::async_trait;
+use http::StatusCode;
+use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Worker};
+use petiole_results::Store;
+use petiole_results::redis::EndpointError;
+use serde_json::json;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::*;
+use crate::fixtures::api_server::ApiServer;
+use crate::fixtures::{queue, queue_with};
+use crate::leader::Leadership;
+use crate::pace::Turns;
+use crate::sampler::address::Address;
+use crate::sampler::connect::Connect;
+
+/// A broker that always answers.
+struct Answers;
+
+#[async_trait]
+impl Inspector for Answers {
+    async fn depths(&self, queues: &[QueueName]) -> Result<Vec<Depth>, BrokerError> {
+        Ok(vec![Depth { ready: 3, ..Depth::default() }; queues.len()])
+    }
+
+    async fn workers(&self) -> Result<Vec<Worker>, BrokerError> {
+        Ok(Vec::new())
+    }
+
+    async fn end(&self, _: &str) -> Result<usize, BrokerError> {
+        Ok(0)
+    }
+
+    async fn hazards(&self) -> Result<Vec<Hazard>, BrokerError> {
+        Ok(Vec::new())
+    }
+}
+
+struct Connections;
+
+impl Connect for Connections {
+    fn broker(&self, _: &Address) -> Result<Arc<dyn Inspector>, EndpointError> {
+        Ok(Arc::new(Answers))
+    }
+
+    fn results(&self, address: &Address) -> Result<Arc<dyn Store>, EndpointError> {
+        crate::sampler::connect::Redis.results(address)
+    }
+}
+
+fn operator(leadership: Leadership) -> (ApiServer, Arc<Context>, UnboundedReceiver<QueueKey>) {
+    let server = ApiServer::default();
+    let (sampler, changed) = Sampler::new(Arc::new(Connections));
+    let context = Context {
+        cluster: Cluster::new(server.client(), leadership, "operator-0"),
+        sampler,
+        secrets: Secrets::default(),
+        pace: Arc::new(Pace::new(Turns::default())),
+        invalid: Invalid::default(),
+    };
+    (server, Arc::new(context), changed)
+}
+
+async fn look_after(queue: &TaskQueue, context: &Arc<Context>) -> Result<Action, QueueError> {
+    reconcile(Arc::new(DeserializeGuard(Ok(queue.clone()))), context.clone()).await
+}
+
+/// The status, as it was written.
+fn with_status(queue: &TaskQueue, context: &Context) -> TaskQueue {
+    let secrets = crate::secrets::Values::new();
+    let validated = validate::validate(queue, &secrets);
+    let applied = apply::apply(&context.sampler, &key(queue), build::build(&validated));
+    let status = status::status(queue, &validated, &applied, Timestamp::UNIX_EPOCH);
+    TaskQueue { status: Some(status), ..queue.clone() }
+}
+
+fn secret(password: &str) -> serde_json::Value {
+    use k8s_openapi::ByteString;
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "redis" },
+        "data": { "password": ByteString(password.as_bytes().to_vec()) },
+    })
+}
+
+const SECRET: &str = "/api/v1/namespaces/photos/secrets/redis";
+
+fn secured() -> TaskQueue {
+    let from = json!({ "secretKeyRef": { "name": "redis", "key": "password" } });
+    queue_with("thumbnails", json!({ "broker": { "url": "redis://redis", "passwordFrom": from } }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_look_at_an_unchanged_queue_makes_no_call() {
+    let (server, context, mut changed) = operator(Leadership::always());
+    let queue = queue("thumbnails");
+    look_after(&queue, &context).await.unwrap();
+    assert_eq!(server.calls(), ["PATCH taskqueues/thumbnails/status"]);
+    // The broker has answered, and has told its settings.
+    for _ in 0..2 {
+        assert_eq!(changed.recv().await, Some(key(&queue)));
+    }
+    let written = with_status(&queue, &context);
+    look_after(&written, &context).await.unwrap();
+    assert_eq!(server.calls(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_does_not_lead_samples_and_writes_nothing() {
+    let (server, context, mut changed) = operator(Leadership::never());
+    let queue = queue("thumbnails");
+    look_after(&queue, &context).await.unwrap();
+    changed.recv().await;
+    look_after(&queue, &context).await.unwrap();
+    assert_eq!(server.calls(), Vec::<String>::new());
+    assert!(context.sampler.latest(&key(&queue)).unwrap().broker.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_is_read_by_its_name_and_again_only_when_it_has_aged() {
+    let (server, context, _changed) = operator(Leadership::never());
+    server.put(SECRET, secret("old"));
+    look_after(&secured(), &context).await.unwrap();
+    look_after(&secured(), &context).await.unwrap();
+    assert_eq!(server.calls(), ["GET secrets/redis"]);
+    server.put(SECRET, secret("new"));
+    tokio::time::advance(crate::secrets::AGE).await;
+    look_after(&secured(), &context).await.unwrap();
+    assert_eq!(server.calls(), ["GET secrets/redis"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_secret_is_looked_for_again_soon() {
+    let (server, context, mut changed) = operator(Leadership::never());
+    look_after(&secured(), &context).await.unwrap();
+    assert_eq!(context.sampler.latest(&key(&secured())), None);
+    server.put(SECRET, secret("here"));
+    tokio::time::advance(crate::secrets::AGE_REFUSED).await;
+    look_after(&secured(), &context).await.unwrap();
+    assert_eq!(changed.recv().await, Some(key(&secured())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_may_not_be_read_is_said_and_is_no_error() {
+    let (server, context, _changed) = operator(Leadership::always());
+    server.refuse("GET secrets", StatusCode::FORBIDDEN, "no right");
+    look_after(&secured(), &context).await.unwrap();
+    assert_eq!(server.calls(), ["GET secrets/redis", "PATCH taskqueues/thumbnails/status", "POST events"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_is_told_once() {
+    let (server, context, _changed) = operator(Leadership::always());
+    let object = json!({
+        "apiVersion": "petiole.dev/v1alpha1", "kind": "TaskQueue",
+        "metadata": { "name": "broken", "namespace": "photos", "generation": 1 }, "spec": { "broker": 7 },
+    });
+    let object: Guarded = serde_json::from_value(object).unwrap();
+    for _ in 0..2 {
+        reconcile(Arc::new(object.clone()), context.clone()).await.unwrap();
+    }
+    assert_eq!(server.calls(), ["PATCH taskqueues/broken/status"]);
+}

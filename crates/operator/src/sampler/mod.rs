@@ -1,0 +1,176 @@
+//! The depth sampler: each broker is asked about all its queues each second, by one connection and in one round trip.
+//!
+//! ```text
+//!   queue/ ──watch──> watched queues ──by address──> one task per broker, one per result store
+//!   queue/ <──latest, changes── samples <──────────────┘
+//! ```
+//!
+//! Every replica of the operator samples; what it sees stays in memory. [`address`] is what tells connections
+//! apart, [`sample`] what was seen, [`connect`] where connections come from, [`task`] what asks.
+
+pub mod address;
+pub mod connect;
+pub mod sample;
+mod task;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use petiole_broker::{BrokerError, Inspector, QueueName};
+use petiole_results::Store;
+use tokio::sync::mpsc;
+
+use self::address::Address;
+use self::connect::Connect;
+use self::sample::{Problem, Sample};
+
+/// A `TaskQueue`, by its namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// What is asked about a queue, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    /// Its broker.
+    pub broker: Address,
+    /// Its name there.
+    pub queue: QueueName,
+    /// Its result store.
+    pub results: Option<Address>,
+}
+
+/// The sampler. Clones share one.
+#[derive(Clone)]
+pub struct Sampler(Arc<Inner>);
+
+struct Inner {
+    connect: Arc<dyn Connect>,
+    changes: mpsc::UnboundedSender<QueueKey>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    queues: HashMap<QueueKey, Watched>,
+    brokers: HashMap<Address, Arc<dyn Inspector>>,
+    stores: HashMap<Address, Arc<dyn Store>>,
+}
+
+struct Watched {
+    watch: Watch,
+    sample: Sample,
+}
+
+impl Sampler {
+    /// A sampler that asks nobody yet. The other end hears of each queue whose state has changed.
+    pub fn new(connect: Arc<dyn Connect>) -> (Self, mpsc::UnboundedReceiver<QueueKey>) {
+        let (changes, listener) = mpsc::unbounded_channel();
+        (Self(Arc::new(Inner { connect, changes, state: Mutex::default() })), listener)
+    }
+
+    /// Asks about a queue from now on; in another way, where it was already asked about. Must be called in a runtime.
+    pub fn watch(&self, key: QueueKey, watch: Watch) {
+        let mut state = self.0.lock();
+        if state.queues.get(&key).is_some_and(|watched| watched.watch == watch) {
+            return;
+        }
+        // What was seen before stands until the new connection has answered: a rotated password is no outage.
+        let mut sample = state.queues.remove(&key).map(|watched| watched.sample).unwrap_or_default();
+        if watch.results.is_none() {
+            sample.results = None;
+        }
+        if let Entry::Vacant(vacant) = state.brokers.entry(watch.broker.clone()) {
+            match self.0.connect.broker(&watch.broker) {
+                Ok(broker) => {
+                    vacant.insert(broker);
+                    tokio::spawn(task::broker(self.0.clone(), watch.broker.clone()));
+                }
+                Err(error) => sample.broker = Some(Err(Problem::from(&error))),
+            }
+        }
+        if let Some(address) = &watch.results
+            && let Entry::Vacant(vacant) = state.stores.entry(address.clone())
+        {
+            match self.0.connect.results(address) {
+                Ok(store) => {
+                    vacant.insert(store);
+                    tokio::spawn(task::results(self.0.clone(), address.clone()));
+                }
+                Err(error) => sample.results = Some(Err(Problem::from(&error))),
+            }
+        }
+        state.queues.insert(key, Watched { watch, sample });
+    }
+
+    /// Asks no more about a queue.
+    pub fn forget(&self, key: &QueueKey) {
+        self.0.lock().queues.remove(key);
+    }
+
+    /// Asks no more about queues that `keep` denies.
+    pub fn retain(&self, keep: impl Fn(&QueueKey) -> bool) {
+        self.0.lock().queues.retain(|key, _| keep(key));
+    }
+
+    /// What was seen of a queue last; nothing, when nobody asks about it.
+    pub fn latest(&self, key: &QueueKey) -> Option<Sample> {
+        self.0.lock().queues.get(key).map(|watched| watched.sample.clone())
+    }
+
+    /// What was seen of all queues last.
+    pub fn all(&self) -> Vec<(QueueKey, Sample)> {
+        self.0.lock().queues.iter().map(|(key, watched)| (key.clone(), watched.sample.clone())).collect()
+    }
+
+    /// Ends the leases of every incarnation of a worker whose name begins with `identity`, on the broker of this
+    /// queue, and puts their messages back. Says how many those were; nothing, when nobody asks about the queue.
+    pub async fn end(&self, queue: &QueueKey, identity: &str) -> Result<Option<usize>, BrokerError> {
+        let broker = {
+            let state = self.0.lock();
+            let address = state.queues.get(queue).map(|watched| &watched.watch.broker);
+            address.and_then(|address| state.brokers.get(address)).cloned()
+        };
+        let Some(broker) = broker else { return Ok(None) };
+        let mut restored = 0;
+        for worker in broker.workers().await? {
+            // An identity is a UUID and an incarnation adds a dash and more: no identity begins another.
+            if worker
+                .incarnation
+                .strip_prefix(identity)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+            {
+                restored += broker.end(&worker.incarnation).await?;
+            }
+        }
+        Ok(Some(restored))
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the samples of these queues, and says which of them have to be told of.
+    fn update(&self, queues: &[QueueKey], mut change: impl FnMut(usize, &mut Sample)) {
+        let mut state = self.lock();
+        for (index, key) in queues.iter().enumerate() {
+            let Some(watched) = state.queues.get_mut(key) else { continue };
+            let before = watched.sample.clone();
+            change(index, &mut watched.sample);
+            if watched.sample.differs_from(&before) {
+                // Nobody listens any more when the operator ends.
+                let _ = self.changes.send(key.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
