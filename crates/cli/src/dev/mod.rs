@@ -1,0 +1,271 @@
+//! `petiole dev`: the same TaskQueue and WorkerPool YAML as on a cluster, on one machine.
+//!
+//! - [`files`]: what stands in the files. [`redis`]: a broker for files that name none.
+//! - [`replica`]: a worker and a runner, as a pod has them. [`state`]: a file that says which processes there are.
+//! - [`output`]: their lines as one log. [`tied`]: no process outlives this one.
+
+pub mod files;
+pub mod output;
+pub mod redis;
+pub mod replica;
+pub mod state;
+pub mod tied;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use petiole_api::connection::{Broker, Results, SecretKeyRef};
+use petiole_api::task_queue::{TaskQueue, TaskQueueSpec};
+use petiole_api::worker_pool::WorkerPool;
+use petiole_operator::pool::build::config;
+use petiole_operator::pool::validate::validate;
+use petiole_process::shutdown::{self, ListenError};
+use tokio::task::JoinSet;
+
+use self::files::{FileError, Resources};
+use self::output::Output;
+use self::redis::{Redis, RedisError};
+use self::replica::Replica;
+use self::state::State;
+
+/// A Secret's key holds what only its owner may read.
+const SECRET_MODE: u32 = 0o600;
+
+/// Flags of `petiole dev`.
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// A file with TaskQueues, WorkerPools and the Secrets that they name; may be given several times
+    #[arg(short, long = "file", value_name = "FILE", required = true)]
+    file: Vec<PathBuf>,
+    /// Use this broker and result store in place of those in the files (`redis://localhost:6379/0`)
+    #[arg(long, value_name = "URL")]
+    broker: Option<String>,
+    /// Keep a file up to date that says which processes run (JSON)
+    #[arg(long, value_name = "PATH")]
+    state_file: Option<PathBuf>,
+}
+
+/// Why `petiole dev` cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// See its source.
+    #[error(transparent)]
+    File(FileError),
+    /// See its source.
+    #[error(transparent)]
+    Redis(RedisError),
+    /// See its source.
+    #[error(transparent)]
+    Listen(ListenError),
+    /// A pool cannot be run as it is written.
+    #[error("WorkerPool {pool} is refused ({reason}): {message}")]
+    Refused {
+        /// Its name.
+        pool: String,
+        /// The condition's reason, as on a cluster.
+        reason: String,
+        /// What to write instead.
+        message: String,
+    },
+    /// A Secret is named that stands in no file.
+    #[error(
+        "Secret {name} with the key {key} stands in none of the files: add it (stringData), or write --broker"
+    )]
+    NoSecret {
+        /// The Secret's name.
+        name: String,
+        /// The key.
+        key: String,
+    },
+    /// A file of ours cannot be written.
+    #[error("failed to write {}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// This program does not know where it is.
+    #[error(
+        "failed to find the folder of this program, where petiole-worker and petiole-runner are expected"
+    )]
+    Programs(#[source] std::io::Error),
+}
+
+impl Flags {
+    /// Runs until SIGINT or SIGTERM, then drains.
+    pub async fn run(self) -> Result<(), DevError> {
+        let Self { file, broker, state_file } = self;
+        let stop = shutdown::on_signal().map_err(DevError::Listen)?;
+        let mut resources = Resources::read(&file).map_err(DevError::File)?;
+        let folder = tempfile::Builder::new()
+            .prefix("petiole-dev-")
+            .tempdir()
+            .map_err(|source| DevError::Write { path: std::env::temp_dir(), source })?;
+
+        let ephemeral = match &broker {
+            None if resources.needs_broker() => {
+                Some(Redis::start(folder.path()).await.map_err(DevError::Redis)?)
+            }
+            _ => None,
+        };
+        let named = broker.clone().or_else(|| ephemeral.as_ref().map(|redis| redis.url().to_owned()));
+        if let Some(url) = &named {
+            resources.use_broker(url, broker.is_some());
+        }
+        write_secrets(folder.path(), &resources.secrets)?;
+
+        let (state, replicas) = prepare(&resources, folder.path(), state_file)?;
+        let width = replicas.iter().map(|replica| replica.label.len()).max().unwrap_or_default();
+        let output = Output::new(width + " worker".len());
+        let mut running = JoinSet::new();
+        for replica in replicas {
+            running.spawn(replica.run(state.clone(), output.clone(), stop.clone()));
+        }
+        while running.join_next().await.is_some() {}
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+impl Resources {
+    /// Whether a TaskQueue is missing that only an ephemeral broker can stand in for.
+    fn needs_broker(&self) -> bool {
+        self.missing().next().is_some()
+    }
+
+    /// The TaskQueues that pools name and no file has.
+    fn missing(&self) -> impl Iterator<Item = String> {
+        let named =
+            self.pools.iter().flat_map(|pool| &pool.spec.queues).map(|queue| queue.task_queue.clone());
+        named.filter(|name| !self.queues.contains_key(name))
+    }
+
+    /// Makes the missing TaskQueues on this broker; moves the others there too, when it was asked for.
+    fn use_broker(&mut self, url: &str, all: bool) {
+        let missing: Vec<String> = self.missing().collect();
+        for name in missing {
+            tracing::info!(queue = name, broker = url, "no file has this TaskQueue: it is made");
+            let spec = TaskQueueSpec {
+                broker: broker_at(url),
+                results: Some(results_at(url)),
+                ..Default::default()
+            };
+            self.queues.insert(name.clone(), TaskQueue::new(&name, spec));
+        }
+        if all {
+            for queue in self.queues.values_mut() {
+                let broker = &mut queue.spec.broker;
+                *broker = Broker { redis: broker.redis.clone(), ..broker_at(url) };
+                broker.redis.sentinel = None;
+                if let Some(results) = &mut queue.spec.results {
+                    *results = Results { expires: results.expires, ..results_at(url) };
+                }
+            }
+        }
+    }
+}
+
+fn broker_at(url: &str) -> Broker {
+    Broker { url: Some(url.to_owned()), ..Broker::default() }
+}
+
+fn results_at(url: &str) -> Results {
+    Results { url: Some(url.to_owned()), ..Results::default() }
+}
+
+/// Makes the pools' files, and says what is to run.
+fn prepare(
+    resources: &Resources,
+    folder: &Path,
+    state_file: Option<PathBuf>,
+) -> Result<(State, Vec<Replica>), DevError> {
+    let programs = std::env::current_exe()
+        .and_then(|program| {
+            program.parent().map(Path::to_owned).ok_or_else(|| std::io::Error::other("no folder"))
+        })
+        .map_err(DevError::Programs)?;
+    let first = resources.queues.values().next().map(|queue| &queue.spec);
+    let broker = first.and_then(|spec| spec.broker.url.clone()).unwrap_or_default();
+    let results = first.and_then(|spec| spec.results.as_ref()).and_then(|results| results.url.clone());
+    let state = State::new(state_file, broker, results);
+    let mut replicas = Vec::new();
+    for pool in &resources.pools {
+        let name = pool.metadata.name.clone().unwrap_or_default();
+        let config = pool_file(resources, pool, &name, folder)?;
+        let count = usize::try_from(pool.spec.replicas).unwrap_or_default();
+        let number = state.pool(&name, count);
+        for index in 0..count {
+            let own = folder.join(&name).join(index.to_string());
+            make_folder(&own)?;
+            replicas.push(Replica {
+                pool: number,
+                index,
+                label: format!("{name}/{index}"),
+                programs: programs.clone(),
+                config: config.clone(),
+                folder: own,
+            });
+        }
+    }
+    Ok((state, replicas))
+}
+
+/// Writes a pool's file, as the operator would into its ConfigMap.
+fn pool_file(
+    resources: &Resources,
+    pool: &WorkerPool,
+    name: &str,
+    folder: &Path,
+) -> Result<PathBuf, DevError> {
+    let validated = validate(pool, &resources.queues).map_err(|refusal| DevError::Refused {
+        pool: name.to_owned(),
+        reason: refusal.reason.to_owned(),
+        message: refusal.message,
+    })?;
+    let named = RefCell::new(Vec::new());
+    let file = config(&validated, &|key| {
+        named.borrow_mut().push(key.clone());
+        secret_path(folder, key)
+    });
+    for SecretKeyRef { name, key } in named.into_inner() {
+        if !resources.secrets.get(&name).is_some_and(|keys| keys.contains_key(&key)) {
+            return Err(DevError::NoSecret { name, key });
+        }
+    }
+    let own = folder.join(name);
+    make_folder(&own)?;
+    let path = own.join("pool.json");
+    let text = serde_json::to_vec_pretty(&file)
+        .map_err(|source| DevError::Write { path: path.clone(), source: source.into() })?;
+    std::fs::write(&path, text).map_err(|source| DevError::Write { path: path.clone(), source })?;
+    Ok(path)
+}
+
+fn secret_path(folder: &Path, key: &SecretKeyRef) -> PathBuf {
+    folder.join("secrets").join(&key.name).join(&key.key)
+}
+
+fn make_folder(path: &Path) -> Result<(), DevError> {
+    std::fs::create_dir_all(path).map_err(|source| DevError::Write { path: path.to_owned(), source })
+}
+
+fn write_secrets(
+    folder: &Path,
+    secrets: &BTreeMap<String, BTreeMap<String, String>>,
+) -> Result<(), DevError> {
+    for (name, keys) in secrets {
+        make_folder(&folder.join("secrets").join(name))?;
+        for (key, value) in keys {
+            let path = secret_path(folder, &SecretKeyRef { name: name.clone(), key: key.clone() });
+            let written = std::fs::write(&path, value)
+                .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(SECRET_MODE)));
+            written.map_err(|source| DevError::Write { path, source })?;
+        }
+    }
+    Ok(())
+}
