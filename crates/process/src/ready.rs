@@ -1,12 +1,13 @@
 //! Who is still missing before this process is ready.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The parts of a process that must be there before it is ready, and what each waits for.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
     missing: Arc<Mutex<BTreeMap<&'static str, String>>>,
+    been: Arc<Mutex<BTreeSet<&'static str>>>,
 }
 
 impl Readiness {
@@ -18,6 +19,12 @@ impl Readiness {
     /// Says that `part` is there.
     pub fn there(&self, part: &'static str) {
         self.missing.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
+        self.been.lock().unwrap_or_else(PoisonError::into_inner).insert(part);
+    }
+
+    /// Whether `part` is there, or has been before.
+    pub fn was_there(&self, part: &'static str) -> bool {
+        self.been.lock().unwrap_or_else(PoisonError::into_inner).contains(part)
     }
 
     /// What is missing, a line each; nothing when the process is ready.
@@ -46,7 +53,9 @@ mod tests {
         let ready = Readiness::default();
         ready.missing("broker", "connection refused");
         ready.missing("runner", "not connected yet");
+        assert!(!ready.was_there("broker"));
         ready.there("broker");
+        assert!(ready.was_there("broker"));
         assert_eq!(ready.report().as_deref(), Some("runner: not connected yet\n"));
         ready.there("runner");
         assert_eq!(ready.report(), None);

@@ -20,6 +20,9 @@ pub const LEASES_LOST: &str = "petiole_worker_leases_lost_total";
 /// A task whose name the pool does not have, in the label of [`TASKS`]: names come from clients, labels must not.
 pub const UNLISTED: &str = "(unlisted)";
 
+/// 1 while the broker answers. Readiness does not follow it once the worker has worked.
+pub const BROKER_UP: &str = "petiole_worker_broker_up";
+
 /// The metrics of a worker.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -37,6 +40,8 @@ pub struct Metrics {
     pub lost: IntCounterVec,
     /// [`LEASES_LOST`].
     pub leases_lost: IntCounterVec,
+    /// [`BROKER_UP`].
+    pub broker_up: IntGaugeVec,
 }
 
 impl Metrics {
@@ -50,6 +55,7 @@ impl Metrics {
             running: registry.gauge(RUNNING, "Tasks that are running.", &[])?,
             lost: registry.counter(LOST, "Settlements that were not written.", &[])?,
             leases_lost: registry.counter(LEASES_LOST, "Leases that were lost.", &[])?,
+            broker_up: registry.gauge(BROKER_UP, "Whether the broker answers.", &[])?,
         })
     }
 }

@@ -179,11 +179,17 @@ impl Worker {
             SessionEvent::Working => {
                 self.working = true;
                 self.ready.there(part::BROKER);
+                self.metrics.broker_up.with_label_values::<&str>(&[]).set(1);
                 tracing::info!("connected to the broker");
             }
             SessionEvent::Failing(why) => {
                 tracing::warn!(why, "the broker cannot be reached; running tasks go on");
-                self.ready.missing(part::BROKER, why);
+                self.metrics.broker_up.with_label_values::<&str>(&[]).set(0);
+                // A pod that has worked stays ready: a ReplicaSet deletes unready pods first, busy or not, and a
+                // broker that is away makes all of them look alike.
+                if !self.ready.was_there(part::BROKER) {
+                    self.ready.missing(part::BROKER, why);
+                }
             }
             SessionEvent::Lost => {
                 tracing::error!("the lease was lost: every task is killed, nothing of them is written");
