@@ -1,0 +1,88 @@
+# Petiole. `make help` lists what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# What the demo and the tests run on: local (a Kubernetes of this checkout's own), context:NAME, kind.
+CLUSTER ?= local
+# One bench or ledger alone: make bench ONLY=noop-redis
+ONLY ?=
+# The share of a full ledger that `make test` runs.
+TEST_SCALE := 0.05
+
+# The images take the same programs, so nothing is built twice.
+TARGET := $(shell uname -m)-unknown-linux-gnu
+export PETIOLE_BIN_DIR := $(CURDIR)/target/$(TARGET)/release
+
+PYTHON := .venv/celery/bin/python
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s$$'\t'
+
+.PHONY: build
+build: ## Build the programs (release, static) into target/TARGET/release
+	RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target $(TARGET) --bins --examples
+
+.PHONY: lint
+lint: ## rustfmt, clippy, shellcheck
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@tests/install.sh shellcheck
+	git ls-files '*.sh' .ci/run | xargs -r shellcheck
+
+.PHONY: generate
+generate: ## Write what is generated: crds/, manifests/
+	cargo run --locked --quiet -p petiole-api --example generate
+
+.PHONY: verify
+verify: generate ## Fail when something generated is out of date
+	@git diff --exit-code -- crds manifests charts || { echo 'something generated is out of date: run `make generate` and commit it'; exit 1; }
+
+.PHONY: test
+test: test-unit test-interop test-ledger ## All tests
+
+.PHONY: test-unit
+test-unit: ## Unit, conformance and shape tests (cargo test), with a real Redis
+	@tests/install.sh redis-server openssl
+	cargo test --workspace --locked
+
+.PHONY: test-interop
+test-interop: build python ## A real Celery client against `petiole dev`
+	$(PYTHON) -m pytest tests/interop tests/ledger
+
+.PHONY: test-ledger
+test-ledger: build python
+	SCALE=$(TEST_SCALE) $(PYTHON) tests/ledger/run.py
+
+.PHONY: ledger
+ledger: build python ## Full kill ledgers; ONLY=NAME for one
+	ONLY=$(ONLY) $(PYTHON) tests/ledger/run.py
+
+.PHONY: bench
+bench: build python ## Side by side with Celery; ONLY=NAME for one
+	ONLY=$(ONLY) $(PYTHON) benches/run.py
+
+.PHONY: python
+python:
+	@tests/install.sh redis-server
+	@tests/python.sh
+
+.PHONY: images
+images: ## Build the images (REGISTRY=... make images push: and push them)
+	images/binaries.sh
+	images/build.sh $(filter push,$(MAKECMDGOALS))
+
+.PHONY: push
+push:
+	@:
+
+.PHONY: cluster-up
+cluster-up: ## A real Kubernetes on this machine, under .cluster (CLUSTER=context:NAME or kind: your own)
+	CLUSTER=$(CLUSTER) tests/cluster/up.sh
+
+.PHONY: cluster-down
+cluster-down: ## End it; nothing is left behind
+	tests/cluster/down.sh
