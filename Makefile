@@ -14,7 +14,7 @@ TEST_SCALE := 0.05
 
 # The images take the same programs, so nothing is built twice.
 TARGET := $(shell uname -m)-unknown-linux-gnu
-export PETIOLE_BIN_DIR := $(CURDIR)/target/$(TARGET)/release
+export PETIOLE_BIN_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/$(TARGET)/release
 
 PYTHON := .venv/celery/bin/python
 
@@ -32,6 +32,11 @@ lint: ## rustfmt, clippy, shellcheck
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	@tests/install.sh shellcheck
 	git ls-files '*.sh' .ci/run | xargs -r shellcheck
+
+.PHONY: deny
+deny: ## Licences, sources and bans of what we depend on (installs cargo-deny)
+	@command -v cargo-deny >/dev/null || { echo 'installing cargo-deny'; cargo install cargo-deny --locked --quiet; }
+	cargo deny --all-features check licenses bans sources
 
 .PHONY: generate
 generate: ## Write what is generated: crds/, manifests/
@@ -69,6 +74,17 @@ bench: build python ## Side by side with Celery; ONLY=NAME for one
 python:
 	@tests/install.sh redis-server
 	@tests/python.sh
+
+.PHONY: demo
+demo: ## Everything on a real cluster: photographs become thumbnails by a Celery client
+	@echo 'demo: 1/4 a Kubernetes (CLUSTER=$(CLUSTER))'
+	CLUSTER=$(CLUSTER) tests/cluster/up.sh
+	@echo 'demo: 2/4 the programs'
+	images/binaries.sh
+	@echo 'demo: 3/4 a Celery client'
+	tests/python.sh
+	@echo 'demo: 4/4 the chart, the example, the work'
+	tests/demo/run.sh
 
 .PHONY: images
 images: ## Build the images (REGISTRY=... make images push: and push them)
