@@ -41,18 +41,23 @@ deny: ## Licences, sources and bans of what we depend on (installs cargo-deny)
 .PHONY: generate
 generate: ## Write what is generated: crds/, manifests/
 	cargo run --locked --quiet -p petiole-api --example generate
+	charts/render.sh
 
 .PHONY: verify
 verify: generate ## Fail when something generated is out of date
 	@git diff --exit-code -- crds manifests charts || { echo 'something generated is out of date: run `make generate` and commit it'; exit 1; }
 
 .PHONY: test
-test: test-unit test-interop test-ledger ## All tests
+test: test-unit test-charts test-interop test-ledger ## All tests
 
 .PHONY: test-unit
 test-unit: ## Unit, conformance and shape tests (cargo test), with a real Redis
 	@tests/install.sh redis-server openssl
 	cargo test --workspace --locked
+
+.PHONY: test-charts
+test-charts: python ## The charts as rendered
+	charts/test.sh
 
 .PHONY: test-interop
 test-interop: build python ## A real Celery client against `petiole dev`

@@ -1,0 +1,38 @@
+{{- /* What the operator may do in a namespace that it looks after. Each right follows from a call that it makes. */}}
+{{- define "petiole.operator.rules" -}}
+# Our resources are watched, and nothing of them written but the status.
+- apiGroups: [petiole.dev]
+  resources: [taskqueues, workerpools]
+  verbs: [list, watch]
+- apiGroups: [petiole.dev]
+  resources: [taskqueues/status, workerpools/status]
+  verbs: [patch]
+# What a pool is made of. Server-side apply needs `patch`, and `create` where the object is not there yet; `get` tells
+# whether a name is taken by somebody else's.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch]
+# The same, and removed when no pod uses them any more. All else goes with its pool, by owner references.
+- apiGroups: [""]
+  resources: [configmaps, serviceaccounts]
+  verbs: [get, list, watch, create, patch, delete]
+# How a pool's pods are.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+# Which Secrets there are to be read is known only when a TaskQueue is written, so without secretNames this cannot name
+# them. With `get` alone none can be listed.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+  {{- with .Values.secretNames }}
+  resourceNames:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
