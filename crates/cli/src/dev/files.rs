@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use petiole_api::check::refusals;
 use petiole_api::{TaskQueue, WorkerPool};
 use serde::Deserialize;
 
@@ -39,6 +40,16 @@ pub enum FileError {
         /// Why.
         #[source]
         source: serde_yaml::Error,
+    },
+    /// An API server would refuse it.
+    #[error("document {number} of {} is refused: {}", path.display(), why.join("; "))]
+    Refused {
+        /// Which.
+        path: PathBuf,
+        /// Which document of it, from 1.
+        number: usize,
+        /// Each with the path of the field and what to write.
+        why: Vec<String>,
     },
     /// There is nothing to run.
     #[error("no WorkerPool stands in the files: write one, or name its file by another -f")]
@@ -78,6 +89,10 @@ impl Resources {
             let number = index + 1;
             let failed = |source| FileError::Parse { path: path.to_owned(), number, source };
             let value = serde_yaml::Value::deserialize(document).map_err(failed)?;
+            let why = serde_json::to_value(&value).map(|object| refusals(&object)).unwrap_or_default();
+            if !why.is_empty() {
+                return Err(FileError::Refused { path: path.to_owned(), number, why });
+            }
             match value.get("kind").and_then(serde_yaml::Value::as_str) {
                 Some("TaskQueue") => {
                     let queue: TaskQueue = serde_yaml::from_value(value).map_err(failed)?;
@@ -118,9 +133,21 @@ mod tests {
     fn a_misspelt_field_is_named_with_its_document() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pool.yaml");
-        let text = "---\napiVersion: petiole.dev/v1alpha1\nkind: WorkerPool\nmetadata: {name: a}\nspec: {queues: 3}\n";
+        let text = "kind: WorkerPool\nmetadata: {name: a}\nspec: {queues: 3}\n";
         std::fs::write(&path, text).unwrap();
         let error = Resources::read(std::slice::from_ref(&path)).unwrap_err();
         assert!(matches!(error, FileError::Parse { number: 1, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn what_an_api_server_would_refuse_is_refused_in_its_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pool.yaml");
+        let head = "apiVersion: petiole.dev/v1alpha1\nkind: WorkerPool\nmetadata: {name: a}\n";
+        let spec = "spec: {image: a, mode: Serve, queues: [{taskQueue: a}], concurency: 3}\n";
+        std::fs::write(&path, [head, spec].concat()).unwrap();
+        let error = Resources::read(&[path]).unwrap_err().to_string();
+        assert!(error.contains("spec.concurency: there is no such field"), "{error}");
+        assert!(error.contains("serve"), "{error}");
     }
 }
