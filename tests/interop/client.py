@@ -1,0 +1,43 @@
+"""What a test holds in its hand: a Celery client program, and a gate that keeps tasks waiting."""
+
+from pathlib import Path
+from typing import Any
+
+import tasks
+from celery import Celery, Task
+from celery.result import AsyncResult
+
+
+class Gate:
+    """Holds `demo.gate` tasks until it is opened, and knows which have started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def args(self, name: str) -> tuple[str, str]:
+        """The arguments of a task that waits here."""
+        return str(self.folder), name
+
+    def started(self) -> list[str]:
+        """The names of those that have started, in that order."""
+        starts = self.folder / "started"
+        return starts.read_text().split() if starts.exists() else []
+
+    def open(self) -> None:
+        """Lets them end."""
+        (self.folder / "open").touch()
+
+
+class Client:
+    """A Celery client program."""
+
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+
+    def task(self, name: str) -> Task:
+        """The task `demo.<name>`, to be called by `delay` and `apply_async`."""
+        return tasks.task(self.app, name)
+
+    def send(self, name: str, *args: Any, queue: str = "celery", **options: Any) -> AsyncResult:
+        """Sends a task of any name."""
+        return self.app.send_task(name, args, queue=queue, **options)

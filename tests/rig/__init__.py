@@ -1,0 +1,1 @@
+"""The rig that interop tests, ledgers and benches stand on: real servers and workers on this machine."""

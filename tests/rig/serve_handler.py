@@ -1,0 +1,102 @@
+"""A handler of mode Serve: one task at a time, ended by an exception at its soft time limit.
+
+Only Python's own library: a handler starts without site packages.
+"""
+
+import json
+import os
+import queue
+import signal
+import socket
+import struct
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
+
+#: What tasks do, by their names.
+Bodies = Mapping[str, Callable[..., Any]]
+
+
+def failure(kind: str, message: str, module: str) -> dict[str, str]:
+    """What went wrong, with the traceback of the exception that is being handled."""
+    return {"type": kind, "message": message, "module": module, "traceback": traceback.format_exc()}
+
+
+class Connection:
+    """Frames: two lengths, a header that is a JSON object of one member, a payload."""
+
+    def __init__(self, path: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.reader: BinaryIO = self.socket.makefile("rb")
+
+    def send(self, kind: str, fields: dict[str, Any], payload: bytes = b"") -> None:
+        """Sends one."""
+        header = json.dumps({kind: fields}).encode()
+        self.socket.sendall(struct.pack(">II", len(header), len(payload)) + header + payload)
+
+    def receive(self) -> tuple[str, dict[str, Any], bytes] | None:
+        """Takes one; nothing when the worker is gone."""
+        prefix = self.reader.read(8)
+        if len(prefix) < 8:
+            return None
+        header, payload = struct.unpack(">II", prefix)
+        [(kind, fields)] = json.loads(self.reader.read(header)).items()
+        return kind, fields, self.reader.read(payload)
+
+
+class Handler:
+    """The main thread runs tasks, a second one listens, so that a task can be ended while it runs."""
+
+    def __init__(self, bodies: Bodies) -> None:
+        self.bodies = bodies
+        self.connection = Connection(os.environ["PETIOLE_SOCKET"])
+        self.runs: queue.Queue[tuple[dict[str, Any], bytes] | None] = queue.Queue()
+        self.current: int | None = None
+        self.turn = threading.Lock()
+
+    def listen(self) -> None:
+        """Sorts what the worker says."""
+        while frame := self.connection.receive():
+            kind, fields, payload = frame
+            if kind == "run":
+                self.runs.put((fields, payload))
+            elif kind == "cancel":
+                with self.turn:
+                    if self.current == fields["attempt"]:
+                        # A real signal, which also ends a system call that waits.
+                        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            elif kind == "drain":
+                break
+        self.runs.put(None)
+
+    def work(self) -> None:
+        """Runs one task after another until no more come."""
+        self.connection.send("hello", {"version": 1, "handler": os.environ["PETIOLE_HANDLER"]})
+        threading.Thread(target=self.listen, daemon=True).start()
+        while run := self.runs.get():
+            fields, payload = run
+            attempt = fields["attempt"]
+            self.connection.send("started", {"attempt": attempt})
+            error, value = self.run(fields, payload)
+            result = {"attempt": attempt, **({"error": error} if error else {})}
+            self.connection.send("result", result, json.dumps(value).encode())
+
+    def run(self, fields: dict[str, Any], payload: bytes) -> tuple[dict[str, str] | None, Any]:
+        """Runs one task: what went wrong, or its value."""
+        try:
+            if fields["task"] not in self.bodies:
+                return {"type": "NotRegistered", "message": fields["task"], "module": "celery.exceptions"}, None
+            args, kwargs = json.loads(payload)
+            with self.turn:
+                self.current = fields["attempt"]
+            try:
+                return None, self.bodies[fields["task"]](*args, **kwargs)
+            finally:
+                with self.turn:
+                    self.current = None
+        except KeyboardInterrupt:
+            return failure("SoftTimeLimitExceeded", "", "billiard.exceptions"), None
+        except Exception as error:
+            return failure(type(error).__name__, str(error), type(error).__module__), None
