@@ -308,7 +308,10 @@ impl Runs {
         self.deadlines = Deadlines::default();
         let runner = match &mut self.executor {
             Executor::Exec(exec) => exec.runner(),
-            Executor::Serve(serve) => serve.runner(),
+            Executor::Serve(serve) => {
+                serve.abandon();
+                serve.runner()
+            }
         };
         if let Some(runner) = runner {
             effects.send(runner, &ToRunner::KillAll {}, &[]);

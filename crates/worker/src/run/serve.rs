@@ -102,8 +102,10 @@ impl Serve {
             return false;
         };
         handler.peer = Some(peer);
-        handler.concurrency = hello.concurrency.max(1) as usize;
-        handler.prefetch = hello.prefetch as usize;
+        let runs = hello.concurrency.max(1) as usize;
+        // A handler starts what it has room for. One that has more room than the pool allows gets nothing ahead.
+        handler.concurrency = runs.min(self.concurrency);
+        handler.prefetch = if runs > self.concurrency { 0 } else { hello.prefetch as usize };
         let (each, now) = (handler.concurrency, handler.started);
         self.each = Some(each);
         self.last_end = None;
@@ -215,6 +217,13 @@ impl Serve {
                 effects.send(runner, &ToRunner::Signal { process, signal: SIGKILL }, &[]);
             }
             (Limit::Soft, None, _) | (Limit::Hard, _, None) => {}
+        }
+    }
+
+    /// Gives nothing more to the handlers that there are: they are being killed.
+    pub(super) fn abandon(&mut self) {
+        for handler in self.handlers.values_mut() {
+            handler.peer = None;
         }
     }
 

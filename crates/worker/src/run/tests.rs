@@ -340,6 +340,24 @@ fn what_was_given_ahead_to_a_handler_that_hangs_is_called_back() {
 }
 
 #[test]
+fn after_a_lost_lease_nothing_is_given_to_a_handler_that_is_being_killed() {
+    let mut served = Served::of(1);
+    let peer = served.hello(0, 1, 4);
+    let mut effects = Effects::default();
+    served.runs.abandon(&mut effects);
+    assert!(sent(&served.take(1), peer).is_empty());
+    assert!(!served.runs.ready(), "until a new handler says hello");
+}
+
+#[test]
+fn a_handler_with_more_room_than_the_pool_gets_no_more_than_the_pool_allows() {
+    let mut served = Served::of(2);
+    let peer = served.hello(0, 8, 64);
+    let given: usize = (1..=3).map(|tag| sent(&served.take(tag), peer).len()).sum();
+    assert_eq!(given, 2);
+}
+
+#[test]
 fn quick_tasks_are_fetched_in_batches() {
     let mut served = Served::of(1);
     served.hello(0, 1, 256);
