@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`Consumer`]: what a worker does with messages. [`Lease`]: how it says that it lives. [`Inspector`]: what the
-//!   operator sees and does. [`conformance`] is their suite, run against every back end.
+//!   operator sees and does. [`mod@conformance`] is their suite, run against every back end.
 //! - [`memory`]: a broker inside the process, for tests.
 //! - [`redis`]: kombu's Redis transport, with leases and fencing tags.
 //! - [`message`]: what a message becomes when it goes back, or is given up.

@@ -3,16 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use petiole_broker::{Held, Lease};
+use petiole_broker::{BEAT, Held, Lease};
 use petiole_process::log::Chain;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::connect::Connect;
-
-/// Between two beats: a quarter of the lease, so that three may fail.
-const BEAT: Duration = Duration::from_secs(2);
 
 /// Between two sweeps for workers whose lease has ended.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -72,7 +69,8 @@ async fn beat(
 ) {
     let Some(lease) = register(connect, incarnation, events, stop).await else { return };
     let mut next_beat = Instant::now() + BEAT;
-    let mut next_sweep = Instant::now() + SWEEP;
+    // At once: after a time without sweeps no lease is ended, and a lone worker that starts again is that time's end.
+    let mut next_sweep = Instant::now();
     let mut failing = false;
     loop {
         tokio::select! {

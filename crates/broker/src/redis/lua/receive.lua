@@ -22,7 +22,8 @@ for queue = 1, queues do
   return_due(KEYS[3 * queue + 2], KEYS[3 * queue + 3], now)
 end
 
-local taken, entries, index, held = {}, {}, {}, {}
+-- Counted by hand: Lua finds the length of a table by searching for its end.
+local taken, entries, index, held, count = {}, {}, {}, {}, 0
 for list = 1, #ARGV - 5 - queues do
   if want == 0 then
     break
@@ -31,21 +32,24 @@ for list = 1, #ARGV - 5 - queues do
   if messages then
     local queue = tonumber(ARGV[5 + queues + list])
     local tail = ARGV[5 + queue]
-    held[queue] = held[queue] or {}
-    for _, message in ipairs(messages) do
-      local tag = prefix .. sequence
-      entries[#entries + 1] = tag
-      entries[#entries + 1] = '[' .. message .. tail
-      index[#index + 1] = seconds
-      index[#index + 1] = tag
-      held[queue][#held[queue] + 1] = sequence
-      sequence = sequence + 1
+    local sequences = held[queue] or {}
+    local before = #sequences
+    for at, message in ipairs(messages) do
+      local number = tostring(sequence + count)
+      local tag = prefix .. number
+      entries[2 * count + 1] = tag
+      entries[2 * count + 2] = '[' .. message .. tail
+      index[2 * count + 1] = seconds
+      index[2 * count + 2] = tag
+      sequences[before + at] = number
+      count = count + 1
     end
+    held[queue] = sequences
     want = want - #messages
     taken[#taken + 1] = {queue, messages}
   end
 end
-if #entries > 0 then
+if count > 0 then
   redis.call('HSET', KEYS[2], unpack(entries))
   redis.call('ZADD', KEYS[3], unpack(index))
   for queue, sequences in pairs(held) do

@@ -102,11 +102,9 @@ async fn a_message_that_a_celery_worker_abandoned_goes_back() {
 
     let worker = join(subject.config("a")).await.unwrap();
     worker.lease.sweep().await.unwrap();
-    let marked =
-        |raw: String| raw.replace("\"id\":", "\"id\" :").replace(" :", ":").contains("\"redelivered\": true");
     let waiting = subject.waiting("mail", 0).await.unwrap();
     assert_eq!(waiting.len(), 2);
-    assert!(waiting[0].contains("tag-1") && marked(waiting[0].clone()), "{waiting:?}");
+    assert!(waiting[0].contains("tag-1") && waiting[0].contains("\"redelivered\": true"), "{waiting:?}");
     let bound = subject.waiting("print", 3).await.unwrap();
     assert!(bound.len() == 1 && bound[0].contains("tag-2"), "{bound:?}");
     let mut left: Vec<String> = subject.ask(&["HKEYS", "unacked"]).await;
