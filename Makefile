@@ -31,7 +31,7 @@ lint: ## rustfmt, clippy, shellcheck
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	@tests/install.sh shellcheck
-	git ls-files '*.sh' .ci/run | xargs -r shellcheck
+	git ls-files '*.sh' .ci/run | xargs -r shellcheck -x
 
 .PHONY: deny
 deny: ## Licences, sources and bans of what we depend on (installs cargo-deny)
