@@ -63,6 +63,15 @@ test-charts: python ## The charts as rendered
 test-interop: build python ## A real Celery client against `petiole dev`
 	$(PYTHON) -m pytest tests/interop tests/ledger
 
+.PHONY: test-e2e
+test-e2e: python ## On the real cluster: install by Helm, run, fail, roll out, scale, delete, kill
+	CLUSTER=$(CLUSTER) tests/cluster/up.sh
+	images/binaries.sh
+	images/build.sh
+	images/load.sh
+	tests/demo/images.sh
+	$(PYTHON) -m pytest -c tests/pytest.ini tests/e2e
+
 .PHONY: test-ledger
 test-ledger: build python
 	SCALE=$(TEST_SCALE) $(PYTHON) tests/ledger/run.py

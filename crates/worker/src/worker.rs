@@ -243,7 +243,7 @@ impl Worker {
             SocketEvent::Runner(peer) => {
                 if let Some(old) = self.runner.replace(peer) {
                     self.writers.close(old);
-                    self.runs.disconnected(old, self.paused, now, effects);
+                    self.runs.disconnected(old, self.excused(), now, effects);
                 }
                 if self.drain == Drain::Drained {
                     tracing::info!("the task container was started again: working again");
@@ -266,10 +266,16 @@ impl Worker {
                 if self.runner == Some(peer) {
                     self.runner = None;
                 }
-                self.runs.disconnected(peer, self.paused, now, effects);
+                self.runs.disconnected(peer, self.excused(), now, effects);
             }
         }
         Ok(())
+    }
+
+    /// Whether the end of the task's container is no fault of its tasks: this worker stood still and the runner killed
+    /// them, or the pod is being stopped and its grace period is over. They go back to their queues.
+    fn excused(&self) -> bool {
+        self.paused || self.drain != Drain::No
     }
 
     /// Carries out what was decided.

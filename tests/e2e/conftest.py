@@ -1,0 +1,142 @@
+"""What the tests stand on: Petiole and a Redis, installed by Helm into a namespace that takes only "restricted" pods."""
+
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_client
+from celery import Celery
+from celery.result import AsyncResult
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import objects
+from kube import ROOT, Namespace, run
+from rig.waiting import until
+
+NAMESPACE = "petiole-e2e"
+REDIS_IMAGE = "localhost/petiole-demo-redis"
+
+
+class Client:
+    """A Celery client program, and the gate that keeps `e2e.gate` tasks waiting."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        #: The Service's address is reached from this machine too, and stays when Redis' pod does not.
+        self.address = namespace.get("service", "petiole-redis")["spec"]["clusterIP"]
+        self.app = Celery("e2e", broker=f"redis://{self.address}/0", backend=f"redis://{self.address}/1")
+        self.redis = redis_client.Redis(self.address, decode_responses=True)
+
+    def send(self, queue: str, task: str, *args: Any) -> AsyncResult:
+        """Sends a task."""
+        return self.app.send_task(f"e2e.{task}", args, queue=queue)
+
+
+class Gate:
+    """Holds tasks until it is opened, and knows which have started where."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.id = uuid.uuid4().hex
+
+    def send(self, queue: str, count: int) -> dict[str, AsyncResult]:
+        """Sends tasks that wait here, by their names."""
+        return {name: self.client.send(queue, "gate", self.id, name) for name in (f"task-{n}" for n in range(count))}
+
+    def started(self) -> list[tuple[str, str]]:
+        """Which task has started in which pod, in that order."""
+        return [tuple(each.split("@")) for each in self.client.redis.lrange(f"gate:{self.id}:started", 0, -1)]
+
+    def open(self) -> None:
+        """Lets them end."""
+        self.client.redis.set(f"gate:{self.id}:open", 1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Adds the state of the cluster to a failure, before anything is cleaned up."""
+    report = yield
+    if report.failed:
+        report.sections.append(("the cluster", Namespace(NAMESPACE).dump()))
+    return report
+
+
+@pytest.fixture(scope="session")
+def namespace() -> Iterator[Namespace]:
+    """The namespace, with Petiole in it."""
+    here = Namespace(NAMESPACE)
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(HERE / "image", folder, dirs_exist_ok=True)
+        shutil.copy(shutil.which("busybox") or "/bin/busybox", folder)
+        run(ROOT / "images/from-folder.sh", folder, objects.IMAGE)
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    try:
+        here.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
+        # Definitions are the whole cluster's: another release, the demo's, may have brought them. They stay at the end.
+        helm("petiole-crds", "petiole-crds", "--take-ownership")
+        image = f"redis.image.repository={REDIS_IMAGE},redis.image.tag=1"
+        helm("petiole", "petiole", "--set", "redis.enabled=true", "--set-string", image)
+        yield here
+    finally:
+        run("kubectl", "delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout", "120s")
+
+
+def helm(release: str, chart: str, *options: str) -> None:
+    """Installs a chart, or brings it up to date."""
+    where = ("--install", "--namespace", NAMESPACE, "--wait", "--timeout", "2m")
+    run("helm", "upgrade", release, ROOT / "charts" / chart, *where, *options)
+
+
+@pytest.fixture(scope="session")
+def client(namespace: Namespace) -> Client:
+    """A client of the chart's Redis."""
+    return Client(namespace)
+
+
+@pytest.fixture
+def gate(client: Client) -> Iterator[Gate]:
+    """A gate that is open at the latest when the test ends, so that no task is stuck behind it."""
+    gate = Gate(client)
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+def make_pool(namespace: Namespace, client: Client) -> Iterator[Callable[..., str]]:
+    """Makes a queue and a pool of its own for a test, waits until it takes tasks, and removes both."""
+    made: list[str] = []
+
+    def make(**spec: Any) -> str:
+        name = f"pool-{uuid.uuid4().hex[:8]}"
+        made.append(name)
+        namespace.apply(objects.queue(name), objects.pool(name, client.address, **spec))
+        wait_ready(namespace, name, spec.get("replicas", 2))
+        return name
+
+    yield make
+    for name in made:
+        namespace.kubectl("delete", "workerpool,taskqueue", name, "--ignore-not-found", "--wait=false")
+        pods = ("pods", "--selector", f"petiole.dev/pool={name}")
+        namespace.kubectl("delete", *pods, "--grace-period=0", "--force", "--wait=false")
+
+
+def wait_ready(namespace: Namespace, pool: str, replicas: int) -> None:
+    """Waits until a pool's pods, and no more than these, take tasks of the current spec."""
+
+    def ready() -> bool:
+        status = namespace.get("workerpool", pool).get("status", {})
+        settled = namespace.condition("workerpool", pool, "Progressing")[0] == "False"
+        return settled and status.get("readyReplicas", 0) == replicas and len(pods(namespace, pool)) == replicas
+
+    until(f"{replicas} pods of {pool} are ready", ready, 60, every=0.3)
+
+
+def pods(namespace: Namespace, pool: str) -> list[str]:
+    """The names of a pool's pods, with those that end."""
+    return [pod["metadata"]["name"] for pod in namespace.all("pods", f"petiole.dev/pool={pool}")]
