@@ -4,6 +4,7 @@ A task is finished when its result is in Redis, and that is what is counted: the
 without looking (`DBSIZE`), asked for 20 times a second. Nothing else in the database grows during a run.
 """
 
+import json
 import statistics
 import tempfile
 import time
@@ -16,7 +17,7 @@ from rig.redis_server import RedisServer
 from rig.waiting import until
 from sides import Side
 
-WARM_UP = 2.0
+WARM_UP = 1.0
 ASK_EVERY = 0.05
 #: Keys that a worker writes beside its results: bindings, leases, `unacked`. The first result is sure beyond these.
 OTHER_KEYS = 50
@@ -28,17 +29,23 @@ class Measured:
 
     rate: float
     """Tasks per second."""
-    megabytes: float
-    """Sum of PSS over the side's processes at load, without Redis."""
+    memory: dict[str, float]
+    """Sum of PSS at load by role in megabytes, without Redis."""
     cpu: dict[str, float]
     """CPU per task by role in microseconds, Redis among them."""
     window: float
     """Seconds that were measured."""
 
+    @property
+    def megabytes(self) -> float:
+        """The memory of the whole side."""
+        return sum(self.memory.values())
+
     def __str__(self) -> str:
+        memory = ", ".join(f"{role} {size:.1f}" for role, size in self.memory.items())
         cpu = ", ".join(f"{role} {cost:.0f}" for role, cost in self.cpu.items())
-        window = f"{self.window:.1f} s"
-        return f"{self.rate:,.0f} tasks/s, {self.megabytes:.1f} MB; CPU per task in us: {cpu} (over {window})"
+        rate = f"{self.rate:,.0f} tasks/s over {self.window:.1f} s"
+        return f"{rate}; {self.megabytes:.1f} MB ({memory}); us of CPU per task: {cpu}"
 
 
 class Counter:
@@ -56,6 +63,14 @@ class Counter:
     def left(self) -> int:
         """How many are still to come."""
         return self.filled - self.finished()
+
+    def check(self) -> None:
+        """Looks at some of the keys: nearly all have to be results of tasks that succeeded."""
+        keys = [self.server.client.randomkey() for _ in range(100)]
+        records = [self.server.client.get(key) for key in keys if key and b"celery-task-meta-" in key]
+        succeeded = [record for record in records if record and json.loads(record)["status"] == "SUCCESS"]
+        if len(succeeded) < 95:
+            raise RuntimeError(f"of 100 keys only {len(succeeded)} are results of tasks that succeeded: {keys[:5]}")
 
 
 def measure(side: Side, dump: Path, seconds: float) -> Measured:
@@ -86,13 +101,14 @@ def window(counter: Counter, roles: Roles, seconds: float) -> Measured:
     done, elapsed, cpu_after = counter.finished() - done_before, time.monotonic() - since, cpu_by_role(roles)
     if done <= 0:
         raise RuntimeError("no result was stored in the window")
-    own = [process for role, processes in roles.items() if role != "redis" for process in processes]
-    bytes_now = statistics.median(memory(own) for _ in range(3))
+    own = {role: processes for role, processes in roles.items() if role != "redis"}
+    at_load = {role: statistics.median(memory(processes) for _ in range(3)) for role, processes in own.items()}
     if counter.left() <= 0:
         raise RuntimeError("the queue ran empty before memory was read: fill it with more messages")
+    counter.check()
     return Measured(
         rate=done / elapsed,
-        megabytes=bytes_now / 1e6,
+        memory={role: size / 1e6 for role, size in at_load.items()},
         cpu={role: (cpu_after[role] - cpu_before[role]) / done * 1e6 for role in roles},
         window=elapsed,
     )

@@ -26,7 +26,7 @@ LONG, SHORT = 10.0, 4.0
 #: So many of Celery's configurations, the fastest in the short runs, are measured at length: short runs can err.
 FINALISTS = 3
 #: Messages for the first look at our rate, which says how many are needed.
-FIRST_FILL = 100_000
+FIRST_FILL = 250_000
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def noop_redis(only: str | None) -> bool:
         ours, showed = next(iter(tried(PETIOLE, first).items()))
         say("trying Celery's")
         peers = tried(CELERY, first)
-        enough = int(showed.rate * (LONG + WARM_UP) * 1.3)
+        enough = int(showed.rate * (LONG + WARM_UP) * 1.5)
         dump = fill(enough - FIRST_FILL, Path(folder) / "all.rdb", first) if enough > FIRST_FILL else first
         finalists = list(peers)[:FINALISTS]
         say("in turns")

@@ -47,7 +47,7 @@ class Celery:
         """Starts it."""
         options = ["--pool", self.pool, "--concurrency", str(self.concurrency), "--loglevel", "WARNING"]
         spare = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-        env = {"BENCH_BROKER": url, "BENCH_ACKS": self.acks, "BENCH_PREFETCH": str(self.prefetch)}
+        env = {"BENCH_BROKER": url, "BENCH_RESULTS": url, "BENCH_ACKS": self.acks, "BENCH_PREFETCH": str(self.prefetch)}
         # It never says `ready` at this log level; its first results do.
         return RunningCelery(CeleryWorker(folder, "noop_app", *options, *spare, env=env, path=[HERE], ready=False))
 
