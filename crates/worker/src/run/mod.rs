@@ -50,6 +50,9 @@ pub type Attempt = u64;
 /// A run that has gone on for so long blocks what was given ahead to the same handler; that is called back.
 const STUCK: Duration = Duration::from_millis(250);
 
+/// Between two looks for such runs.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// A message that has waited here for so long goes back to its queue: another worker may be idle.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -67,6 +70,8 @@ pub struct Runs {
     next: Attempt,
     concurrency: usize,
     draining: bool,
+    /// When [`Self::call_back`] last looked.
+    looked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -92,6 +97,7 @@ impl Runs {
             next: 1,
             concurrency,
             draining: false,
+            looked: None,
         }
     }
 
@@ -366,6 +372,11 @@ impl Runs {
     /// Calls back what was given ahead to handlers whose run hangs.
     fn call_back(&mut self, now: Instant, effects: &mut Effects) {
         let Executor::Serve(serve) = &mut self.executor else { return };
+        // All attempts are looked at, so not after each batch of frames.
+        if self.looked.is_some_and(|looked| now.duration_since(looked) < LOOK) {
+            return;
+        }
+        self.looked = Some(now);
         let mut given: HashMap<u64, (bool, Vec<Attempt>)> = HashMap::new();
         for (attempt, run) in &self.attempts {
             match run.state {
