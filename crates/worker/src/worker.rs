@@ -178,8 +178,7 @@ impl Worker {
         match event {
             SessionEvent::Working => {
                 self.working = true;
-                self.ready.there(part::BROKER);
-                self.metrics.broker_up.with_label_values::<&str>(&[]).set(1);
+                self.broker_answers();
                 tracing::info!("connected to the broker");
             }
             SessionEvent::Failing(why) => {
@@ -203,6 +202,7 @@ impl Worker {
             SessionEvent::Received { messages, answer } => {
                 if answer {
                     self.requested = false;
+                    self.broker_answers();
                 }
                 let wall = Timestamp::now();
                 for message in messages {
@@ -270,6 +270,12 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// The broker is there, also after a failure that only receiving has met: a beat may never have seen it.
+    fn broker_answers(&self) {
+        self.ready.there(part::BROKER);
+        self.metrics.broker_up.with_label_values::<&str>(&[]).set(1);
     }
 
     /// Whether the end of the task's container is no fault of its tasks: this worker stood still and the runner killed
