@@ -142,7 +142,7 @@ fn work(inbox: &Inbox, outgoing: &mut Outgoing) -> Result<(), Box<dyn Error>> {
             Ok(value) => (value, None),
             Err(failure) => (Vec::new(), Some(failure)),
         };
-        outgoing.put(&FromHandler::Result(RunResult { attempt: run.attempt, error }), &value)?;
+        outgoing.put(&FromHandler::Result(RunResult { attempt: run.attempt, error, ..RunResult::default() }), &value)?;
     }
 }
 

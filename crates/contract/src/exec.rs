@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::instead::{Instead, Reject, Retry};
 
 /// What a process reads from its standard input, to the end of the file: a JSON object of these members. More may
 /// be added, so a task ignores those that it does not know.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Request<'a> {
     /// Celery's task id.
     pub id: &'a str,
@@ -24,14 +25,24 @@ pub struct Request<'a> {
     pub retries: u32,
     /// The broker's word that this message may have been delivered before.
     pub redelivered: bool,
+    /// The first task of its workflow.
+    pub root_id: Option<&'a str>,
+    /// The task that sent it.
+    pub parent_id: Option<&'a str>,
+    /// What the client wrote into `headers`: the JSON text of an object.
+    pub headers: Option<&'a str>,
 }
 
 impl Request<'_> {
     /// The JSON object. The client's text is put in as it stands, also where only Python would read it (`NaN`).
     pub fn to_json(&self) -> Vec<u8> {
-        let Self { id, task, args, kwargs, retries, redelivered } = *self;
+        let Self { id, task, args, kwargs, retries, redelivered, root_id, parent_id, headers } = *self;
         let (id, task) = (Value::from(id), Value::from(task));
-        let head = format!(r#"{{"id":{id},"task":{task},"retries":{retries},"redelivered":{redelivered}"#);
+        let (root, parent) = (Value::from(root_id), Value::from(parent_id));
+        let headers = headers.unwrap_or("{}");
+        let head = format!(
+            r#"{{"id":{id},"task":{task},"retries":{retries},"redelivered":{redelivered},"root_id":{root},"parent_id":{parent},"headers":{headers}"#
+        );
         [head.as_bytes(), br#","args":"#, args, br#","kwargs":"#, kwargs, b"}\n"].concat()
     }
 }
@@ -42,6 +53,13 @@ pub const TASK_ID: &str = "PETIOLE_TASK_ID";
 pub const TASK_NAME: &str = "PETIOLE_TASK_NAME";
 /// Environment variable: how many times the task has been retried before.
 pub const RETRIES: &str = "PETIOLE_RETRIES";
+/// Environment variable: W3C trace context, from the client's header `traceparent`. The names of this and its
+/// siblings are those that OpenTelemetry gives to trace context in the environment.
+pub const TRACEPARENT: &str = "TRACEPARENT";
+/// Environment variable: from the client's header `tracestate`.
+pub const TRACESTATE: &str = "TRACESTATE";
+/// Environment variable: from the client's header `baggage`.
+pub const BAGGAGE: &str = "BAGGAGE";
 /// Environment variable: path of a file that the task may write its [`Report`] to. The runner sets it.
 pub const RESULT: &str = "PETIOLE_RESULT";
 
@@ -108,4 +126,20 @@ pub struct Report {
     /// What went wrong; it wins over the exit code.
     #[serde(default)]
     pub error: Option<Failure>,
+    /// The task wants to be tried again, whatever its exit code is; `error` is why.
+    #[serde(default)]
+    pub retry: Option<Retry>,
+    /// The task rejects the message.
+    #[serde(default)]
+    pub reject: Option<Reject>,
+    /// The task is to be forgotten.
+    #[serde(default)]
+    pub ignore: bool,
+}
+
+impl Report {
+    /// What the task asked for instead of an end.
+    pub fn instead(&self) -> Option<Instead> {
+        Instead::of(self.retry, self.reject, self.ignore)
+    }
 }

@@ -11,6 +11,7 @@
 //! - [`serve`]: the worker hands tasks to long-lived handlers (mode `Serve`).
 //! - [`exec`]: a process per task (mode `Exec`): its request, its exit codes, its result.
 //! - [`failure`]: how a task's own code says what went wrong.
+//! - [`instead`]: what it may ask for instead of an end: another try, a rejection, nothing.
 //! - [`pool`]: what the operator tells the workers of a pool (the file that they read at start).
 //! - [`template`]: a command whose arguments come from the message.
 //!
@@ -20,6 +21,7 @@ pub mod control;
 pub mod exec;
 pub mod failure;
 pub mod frame;
+pub mod instead;
 pub mod pool;
 pub mod serve;
 pub mod template;

@@ -7,8 +7,10 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::failure::Failure;
+use crate::instead::{Instead, Reject, Retry};
 
 /// Environment variable: path of the worker's unix socket.
 pub const SOCKET: &str = "PETIOLE_SOCKET";
@@ -16,7 +18,7 @@ pub const SOCKET: &str = "PETIOLE_SOCKET";
 pub const HANDLER: &str = "PETIOLE_HANDLER";
 
 /// What the worker says to a handler.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToHandler<'a> {
     /// Run a task. The payload is the JSON text `[args, kwargs]`, as the client wrote it.
@@ -43,7 +45,7 @@ pub enum ToHandler<'a> {
 }
 
 /// One delivery of a task to a handler.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Run<'a> {
     /// Names this delivery in every later frame: the same task can be delivered again.
     pub attempt: u64,
@@ -59,10 +61,19 @@ pub struct Run<'a> {
     /// The broker's word that this message may have been delivered before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub redelivered: bool,
+    /// The first task of its workflow.
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub root_id: Option<Cow<'a, str>>,
+    /// The task that sent it.
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<Cow<'a, str>>,
+    /// What the client wrote into `headers`, such as `traceparent`: a JSON object, as the client wrote it.
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<&'a RawValue>,
 }
 
 /// What a handler says to the worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FromHandler {
     /// The first frame.
@@ -71,6 +82,14 @@ pub enum FromHandler {
     Started {
         /// Which run.
         attempt: u64,
+    },
+    /// The run is on its way: a state of the task's own is recorded (Celery's `update_state`). The payload is its
+    /// meta, as JSON.
+    Progress {
+        /// Which run.
+        attempt: u64,
+        /// The state's name, such as `PROGRESS`. None of Celery's ready states.
+        state: String,
     },
     /// The run has ended. Without `error` the payload is its value as JSON (an empty payload is `null`).
     Result(RunResult),
@@ -98,13 +117,29 @@ pub struct Hello {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
     /// Which run.
     pub attempt: u64,
-    /// Present when the task failed.
+    /// Present when the task failed; with `retry`, why it wants to be tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+    /// It wants to be tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// It rejects the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reject: Option<Reject>,
+    /// It is to be forgotten.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignore: bool,
+}
+
+impl RunResult {
+    /// What the task asked for instead of an end.
+    pub fn instead(&self) -> Option<Instead> {
+        Instead::of(self.retry, self.reject, self.ignore)
+    }
 }
 
 fn one() -> u32 {

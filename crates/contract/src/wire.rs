@@ -3,11 +3,13 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::control::{Exited, FromRunner, Output, Start, Status, ToRunner};
 use crate::exec::{Report, Request, ResultForm, Verdict};
 use crate::failure::Failure;
 use crate::frame;
+use crate::instead::{Instead, Reject, Retry};
 use crate::serve::{FromHandler, Hello, Run, RunResult, ToHandler};
 
 fn header<T: Serialize>(frame: &T) -> String {
@@ -32,12 +34,22 @@ fn failure() -> Failure {
 
 #[test]
 fn frames_to_a_handler_keep_their_spelling() {
-    let run = Run { attempt: 7, id: "e3".into(), task: "add".into(), retries: 0, redelivered: false };
+    let run = Run { attempt: 7, id: "e3".into(), task: "add".into(), ..Run::default() };
+    let headers: Box<RawValue> = serde_json::from_str(r#"{"traceparent":  "00-1"}"#).unwrap();
     for (frame, json) in [
         (ToHandler::Run(run.clone()), r#"{"run":{"attempt":7,"id":"e3","task":"add","retries":0}}"#),
         (
-            ToHandler::Run(Run { redelivered: true, ..run }),
+            ToHandler::Run(Run { redelivered: true, ..run.clone() }),
             r#"{"run":{"attempt":7,"id":"e3","task":"add","retries":0,"redelivered":true}}"#,
+        ),
+        (
+            ToHandler::Run(Run {
+                root_id: Some("e1".into()),
+                parent_id: Some("e2".into()),
+                headers: Some(&headers),
+                ..run
+            }),
+            r#"{"run":{"attempt":7,"id":"e3","task":"add","retries":0,"root_id":"e1","parent_id":"e2","headers":{"traceparent":  "00-1"}}}"#,
         ),
         (ToHandler::Recall { attempts: vec![7, 8] }, r#"{"recall":{"attempts":[7,8]}}"#),
         (ToHandler::Cancel { attempt: 7 }, r#"{"cancel":{"attempt":7}}"#),
@@ -45,7 +57,7 @@ fn frames_to_a_handler_keep_their_spelling() {
         (ToHandler::Refused { reason: "old".into() }, r#"{"refused":{"reason":"old"}}"#),
     ] {
         assert_eq!(header(&frame), json);
-        assert_eq!(frame::read::<ToHandler<'_>>(json.as_bytes()).unwrap(), frame);
+        assert_eq!(header(&frame::read::<ToHandler<'_>>(json.as_bytes()).unwrap()), json);
     }
 }
 
@@ -58,7 +70,7 @@ fn the_frame_that_the_documentation_spells_out_is_right() {
     let bytes: Vec<u8> =
         columns.flat_map(str::split_whitespace).map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
     let mut buffer = Vec::new();
-    frame::put(&mut buffer, &FromHandler::Result(RunResult { attempt: 7, error: None }), b"3").unwrap();
+    frame::put(&mut buffer, &FromHandler::Result(RunResult { attempt: 7, ..RunResult::default() }), b"3").unwrap();
     assert_eq!(bytes, buffer);
 }
 
@@ -70,10 +82,34 @@ fn frames_from_a_handler_keep_their_spelling() {
             r#"{"hello":{"version":1,"handler":"3","concurrency":1,"prefetch":4}}"#,
         ),
         (FromHandler::Started { attempt: 7 }, r#"{"started":{"attempt":7}}"#),
-        (FromHandler::Result(RunResult { attempt: 7, error: None }), r#"{"result":{"attempt":7}}"#),
+        (FromHandler::Result(RunResult { attempt: 7, ..RunResult::default() }), r#"{"result":{"attempt":7}}"#),
         (
-            FromHandler::Result(RunResult { attempt: 7, error: Some(failure()) }),
+            FromHandler::Result(RunResult { attempt: 7, error: Some(failure()), ..RunResult::default() }),
             r#"{"result":{"attempt":7,"error":{"type":"ValueError","message":"bad","module":"builtins"}}}"#,
+        ),
+        (
+            FromHandler::Result(RunResult {
+                attempt: 7,
+                retry: Some(Retry { countdown: Some(1.5), max: Some(4) }),
+                ..RunResult::default()
+            }),
+            r#"{"result":{"attempt":7,"retry":{"countdown":1.5,"max":4}}}"#,
+        ),
+        (
+            FromHandler::Result(RunResult {
+                attempt: 7,
+                reject: Some(Reject { requeue: true }),
+                ..RunResult::default()
+            }),
+            r#"{"result":{"attempt":7,"reject":{"requeue":true}}}"#,
+        ),
+        (
+            FromHandler::Result(RunResult { attempt: 7, ignore: true, ..RunResult::default() }),
+            r#"{"result":{"attempt":7,"ignore":true}}"#,
+        ),
+        (
+            FromHandler::Progress { attempt: 7, state: "PROGRESS".to_owned() },
+            r#"{"progress":{"attempt":7,"state":"PROGRESS"}}"#,
         ),
         (FromHandler::Recalled { attempts: vec![8] }, r#"{"recalled":{"attempts":[8]}}"#),
     ] {
@@ -86,16 +122,11 @@ fn frames_from_a_handler_keep_their_spelling() {
 fn a_peers_fields_that_we_do_not_know_are_ignored() {
     let run = r#"{"run":{"attempt":7,"new":{"a":[1]},"id":"e3","task":"a\u0064d"}}"#;
     assert_eq!(
-        frame::read::<ToHandler<'_>>(run.as_bytes()).unwrap(),
-        ToHandler::Run(Run {
-            attempt: 7,
-            id: "e3".into(),
-            task: "add".into(),
-            retries: 0,
-            redelivered: false
-        })
+        header(&frame::read::<ToHandler<'_>>(run.as_bytes()).unwrap()),
+        r#"{"run":{"attempt":7,"id":"e3","task":"add","retries":0}}"#
     );
-    assert_eq!(frame::read::<ToHandler<'_>>(br#"{"drain":{"new":1}}"#).unwrap(), ToHandler::Drain {});
+    let drain = frame::read::<ToHandler<'_>>(br#"{"drain":{"new":1}}"#).unwrap();
+    assert_eq!(header(&drain), r#"{"drain":{}}"#);
     assert_eq!(
         read::<FromHandler>(r#"{"hello":{"version":1,"handler":"3","new":true}}"#),
         FromHandler::Hello(Hello { version: 1, handler: "3".to_owned(), concurrency: 1, prefetch: 0 })
@@ -104,7 +135,7 @@ fn a_peers_fields_that_we_do_not_know_are_ignored() {
         read::<FromHandler>(
             r#"{"result":{"attempt":7,"new":1,"error":{"type":"ValueError","message":"bad","new":1}}}"#
         ),
-        FromHandler::Result(RunResult { attempt: 7, error: Some(failure()) })
+        FromHandler::Result(RunResult { attempt: 7, error: Some(failure()), ..RunResult::default() })
     );
     assert_eq!(read::<ToRunner>(r#"{"kill_all":{"new":1}}"#), ToRunner::KillAll {});
     assert_eq!(
@@ -149,6 +180,16 @@ fn a_failure_needs_only_its_type() {
 }
 
 #[test]
+fn of_several_wishes_the_first_counts() {
+    let report = |text: &str| serde_json::from_str::<Report>(text).unwrap().instead();
+    let (retry, reject) = (Retry { countdown: None, max: None }, Reject { requeue: false });
+    assert_eq!(report(r#"{"ignore":true,"reject":{},"retry":{}}"#), Some(Instead::Retry(retry)));
+    assert_eq!(report(r#"{"ignore":true,"reject":{}}"#), Some(Instead::Reject(reject)));
+    assert_eq!(report(r#"{"ignore":true}"#), Some(Instead::Ignore));
+    assert_eq!(report("{}"), None);
+}
+
+#[test]
 fn a_request_carries_the_clients_text_as_it_is() {
     let request = Request {
         id: "e3",
@@ -157,10 +198,14 @@ fn a_request_carries_the_clients_text_as_it_is() {
         kwargs: br#"{"a": 12345678901234567890123}"#,
         retries: 2,
         redelivered: true,
+        root_id: Some("e1"),
+        parent_id: None,
+        headers: Some(r#"{"traceparent": "00-1"}"#),
     };
     assert_eq!(
         String::from_utf8(request.to_json()).unwrap(),
         "{\"id\":\"e3\",\"task\":\"say \\\"hi\\\"\",\"retries\":2,\"redelivered\":true,\
+         \"root_id\":\"e1\",\"parent_id\":null,\"headers\":{\"traceparent\": \"00-1\"},\
          \"args\":[1,  NaN],\"kwargs\":{\"a\": 12345678901234567890123}}\n"
     );
 }

@@ -96,7 +96,7 @@ impl Worker {
 
     fn value(&mut self, attempt: u64) -> String {
         match self.receive() {
-            (FromHandler::Result(RunResult { attempt: ended, error: None }), value) => {
+            (FromHandler::Result(RunResult { attempt: ended, error: None, .. }), value) => {
                 assert_eq!(ended, attempt);
                 value
             }
@@ -106,7 +106,7 @@ impl Worker {
 
     fn error(&mut self, attempt: u64) -> Failure {
         match self.receive() {
-            (FromHandler::Result(RunResult { attempt: ended, error: Some(error) }), payload) => {
+            (FromHandler::Result(RunResult { attempt: ended, error: Some(error), .. }), payload) => {
                 assert_eq!((ended, payload.as_str()), (attempt, ""));
                 error
             }
@@ -147,7 +147,7 @@ impl Drop for Worker {
 }
 
 fn run(attempt: u64, task: &str) -> ToHandler<'_> {
-    ToHandler::Run(Run { attempt, id: "e3".into(), task: task.into(), retries: 0, redelivered: false })
+    ToHandler::Run(Run { attempt, id: "e3".into(), task: task.into(), ..Run::default() })
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! How an attempt to run a task ended.
 
 use bytes::Bytes;
+use petiole_contract::instead::Retry;
 use petiole_protocol::record::Exception;
 
 /// How an attempt ended. What follows from it is decided by [`crate::settle`].
@@ -16,6 +17,15 @@ pub enum Outcome {
     HardTimeLimit(f64),
     /// Its process, or the whole container, died under it: how.
     WorkerLost(String),
+    /// The task's own code asks for another try; why, where it said so.
+    Retry(Retry, Option<Exception>),
+    /// The task's own code does not want the message.
+    Rejected {
+        /// It goes back to its queue; otherwise to the dead-letter queue.
+        requeue: bool,
+    },
+    /// The task's own code wants nothing recorded.
+    Ignored,
     /// It did not run, or was stopped for a reason of ours: the message goes back uncounted.
     Returned,
 }
@@ -29,6 +39,9 @@ impl Outcome {
             Self::SoftTimeLimit(_) => "soft_time_limit",
             Self::HardTimeLimit(_) => "hard_time_limit",
             Self::WorkerLost(_) => "worker_lost",
+            Self::Retry(..) => "retried",
+            Self::Rejected { .. } => "rejected",
+            Self::Ignored => "ignored",
             Self::Returned => "returned",
         }
     }

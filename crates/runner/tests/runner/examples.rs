@@ -21,7 +21,7 @@ fn tidy(process: u64, style: &str) -> Start {
 
 fn request(args: &str) -> Vec<u8> {
     let (args, kwargs) = (args.as_bytes(), &b"{}"[..]);
-    Request { id: "e3", task: "demo.tidy", args, kwargs, retries: 0, redelivered: false }.to_json()
+    Request { id: "e3", task: "demo.tidy", args, kwargs, ..Request::default() }.to_json()
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use petiole_broker::Tag;
 use serde::Serialize;
 
@@ -16,6 +17,8 @@ pub struct Effects {
     pub frames: Vec<(Peer, Vec<u8>)>,
     /// Deliveries whose task has started, where something is written at that moment.
     pub started: Vec<(Tag, Work)>,
+    /// States of their own that tasks want recorded.
+    pub progress: Vec<Progress>,
     /// Attempts that have ended.
     pub ended: Vec<Ended>,
 }
@@ -36,6 +39,19 @@ impl Effects {
         }
         put.is_ok()
     }
+}
+
+/// A state of a task's own.
+#[derive(Debug)]
+pub struct Progress {
+    /// Its delivery.
+    pub tag: Tag,
+    /// What it does.
+    pub work: Work,
+    /// The state's name.
+    pub state: String,
+    /// Its meta: a JSON value.
+    pub meta: Bytes,
 }
 
 /// An attempt that has ended.

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use petiole_contract::control::{Exited, Output, Start, Status, ToRunner};
-use petiole_contract::exec::{self, Report, Request, ResultForm};
+use petiole_contract::exec::{self, Report, Request, ResultForm, Verdict};
 use petiole_contract::failure::{self, Failure};
+use petiole_contract::instead::{Instead, Reject, Retry};
 use petiole_contract::template::Scope;
 use petiole_protocol::record::Exception;
 
@@ -88,6 +89,9 @@ impl Exec {
             kwargs: message.kwargs().as_bytes(),
             retries: message.retries,
             redelivered: message.redelivered,
+            root_id: message.root_id.as_deref(),
+            parent_id: message.parent_id.as_deref(),
+            headers: message.user_headers.as_deref(),
         };
         let start = Start {
             process: attempt,
@@ -142,6 +146,9 @@ pub(super) fn outcome(work: &Work, state: State, exited: &Exited, payload: &Byte
         Ok(report) => report,
         Err(exception) => return Outcome::Failure(exception),
     };
+    if let Some(instead) = report.instead() {
+        return asked(instead, report.error);
+    }
     if let Some(error) = report.error {
         return Outcome::Failure(exception(error));
     }
@@ -150,12 +157,25 @@ pub(super) fn outcome(work: &Work, state: State, exited: &Exited, payload: &Byte
         Status::Code(_) | Status::Signal(SIGTERM) if soft => Outcome::SoftTimeLimit(stderr),
         Status::Code(code) => {
             let command = work.plan.task.command.join(" ");
-            Outcome::Failure(Exception::called_process_error(*code, &command).with_traceback(stderr))
+            let exception = Exception::called_process_error(*code, &command).with_traceback(stderr);
+            match Verdict::of(*code) {
+                Verdict::Retry => Outcome::Retry(Retry::default(), Some(exception)),
+                Verdict::Success | Verdict::Failure => Outcome::Failure(exception),
+            }
         }
         Status::Signal(signal) => {
             Outcome::WorkerLost(format!("the task's process was ended by signal {signal}"))
         }
         Status::NotStarted(why) => Outcome::Failure(builtin("OSError", why)),
+    }
+}
+
+/// What a task's own code asked for instead of an end.
+pub(super) fn asked(instead: Instead, error: Option<Failure>) -> Outcome {
+    match instead {
+        Instead::Retry(retry) => Outcome::Retry(retry, error.map(exception)),
+        Instead::Reject(Reject { requeue }) => Outcome::Rejected { requeue },
+        Instead::Ignore => Outcome::Ignored,
     }
 }
 

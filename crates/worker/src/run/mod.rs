@@ -33,7 +33,7 @@ use petiole_contract::serve::FromHandler;
 
 use self::attempt::{Run, State};
 use self::deadlines::{Deadlines, Limit};
-pub use self::effects::{Effects, Ended};
+pub use self::effects::{Effects, Ended, Progress};
 use self::exec::Exec;
 use self::serve::Serve;
 use self::window::Window;
@@ -221,6 +221,14 @@ impl Runs {
                 {
                     serve.finished(process);
                     self.end(result.attempt, serve::outcome(result, payload), now, effects);
+                }
+            }
+            FromHandler::Progress { attempt, state } => {
+                if let Some(run) = self.attempts.get(&attempt)
+                    && matches!(run.state, State::Started { .. })
+                {
+                    let (tag, work) = (run.tag, run.work.clone());
+                    effects.progress.push(Progress { tag, work, state, meta: payload });
                 }
             }
             FromHandler::Recalled { attempts } => {

@@ -181,6 +181,9 @@ impl Serve {
             task: message.task.as_str().into(),
             retries: message.retries,
             redelivered: message.redelivered,
+            root_id: message.root_id.as_deref().map(Into::into),
+            parent_id: message.parent_id.as_deref().map(Into::into),
+            headers: message.user_headers.as_deref().and_then(|json| serde_json::from_str(json).ok()),
         };
         if !effects.send(peer, &ToHandler::Run(run), &message.arguments()) {
             return Some(Err(exec::builtin(
@@ -289,6 +292,9 @@ impl Serve {
 /// What a handler's result says of a task.
 pub(super) fn outcome(result: RunResult, payload: Bytes) -> Outcome {
     const NULL: Bytes = Bytes::from_static(b"null");
+    if let Some(instead) = result.instead() {
+        return exec::asked(instead, result.error);
+    }
     match result.error {
         Some(error) => Outcome::Failure(exec::exception(error)),
         None if payload.is_empty() => Outcome::Success(NULL),

@@ -365,7 +365,7 @@ fn quick_tasks_are_fetched_in_batches() {
         served.take(attempt);
         served.says(FromHandler::Started { attempt });
         served.now += Duration::from_micros(50);
-        served.says(FromHandler::Result(RunResult { attempt, error: None }));
+        served.says(FromHandler::Result(RunResult { attempt, ..RunResult::default() }));
     }
     assert!(served.runs.wants() >= 64, "wants {}", served.runs.wants());
 }
