@@ -10,6 +10,7 @@
 //! - [`redis`]: an envelope as kombu writes it on Redis, and edits of that text.
 //! - [`message`]: an envelope read as a task, of protocol 2 or 1.
 //! - [`record`]: result documents, and the exceptions in them.
+//! - [`event`]: what workers and clients tell whoever listens.
 //! - [`repr`]: values as Python prints them, for people.
 //! - [`keys`]: the names of Celery's keys.
 //! - [`time`]: Celery's timestamps.
@@ -18,6 +19,7 @@
 //! on. `tests/golden` holds messages and documents of real Celery releases that all of this is held against.
 
 pub mod envelope;
+pub mod event;
 pub mod json;
 pub mod keys;
 pub mod message;

@@ -18,6 +18,7 @@ mod text;
 mod typed;
 
 use crate::json::{Invalid, Scanner, elements};
+pub(crate) use number::float;
 use text::Chars;
 pub use text::text;
 use typed::Typed;
