@@ -7,6 +7,8 @@
 //!   results  celery-task-meta-<id>             a task's document; the channel that announces it has the same name
 //! ```
 
+use crate::envelope::{DeliveryInfo, Envelope};
+
 /// Between the parts of a list's name and of a binding: the control characters ACK and SYN.
 pub const SEPARATOR: &str = "\x06\x16";
 
@@ -98,6 +100,13 @@ impl BrokerKeys {
     pub fn fanout(&self, database: u32, exchange: &str, routing_key: &str) -> String {
         let slash = if routing_key.is_empty() { "" } else { "/" };
         format!("{}/{database}.{exchange}{slash}{routing_key}", self.prefix)
+    }
+
+    /// Channel: where a message goes whose exchange is a fanout: [`Self::fanout`].
+    pub fn channel(&self, database: u32, envelope: &Envelope) -> String {
+        let DeliveryInfo { exchange, routing_key, .. } = &envelope.properties.delivery_info;
+        let name = |name: &Option<String>| name.clone().unwrap_or_default();
+        self.fanout(database, &name(exchange), &name(routing_key))
     }
 
     /// Sorted set: exchange → Unix time in milliseconds after which its bindings may be swept (kombu 5.7).

@@ -1,40 +1,21 @@
 //! Our events against those of real Celery releases: `tests/golden/control`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail the test")]
 
+mod wire;
+
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
 use jiff::Timestamp;
-use petiole_protocol::envelope::Envelope;
 use petiole_protocol::event::{Clock, Dispatcher, Event, Heard, Node, TaskReceived, TaskSent, Vitals};
-use petiole_protocol::json::{self, Object};
+use petiole_protocol::json;
 use petiole_protocol::keys::BrokerKeys;
 use petiole_protocol::time;
 
-/// A message on the exchange of events.
-struct Capture {
-    name: String,
-    channel: String,
-    envelope: String,
-}
+use wire::{Capture, instant};
 
+/// Messages on the exchange of events.
 fn captures() -> Vec<Capture> {
-    let mut captures = Vec::new();
-    for release in ["celery-5.2.7", "celery-5.7.0"] {
-        let file = format!("{}/../../tests/golden/control/{release}.jsonl", env!("CARGO_MANIFEST_DIR"));
-        for line in fs::read_to_string(Path::new(&file)).unwrap().lines() {
-            let line = Object::read(line.as_bytes()).unwrap();
-            let text = |member| line.get(member).and_then(json::string).unwrap_or_default().into_owned();
-            if text("kind") == "event" {
-                captures.push(Capture {
-                    name: format!("{release}, {}", text("case")),
-                    channel: text("channel"),
-                    envelope: line.get("envelope").unwrap().to_owned(),
-                });
-            }
-        }
-    }
+    let captures = Capture::all("event");
     assert!(captures.len() > 60, "{}", captures.len());
     captures
 }
@@ -142,16 +123,11 @@ fn node(event: &Heard) -> Node {
     }
 }
 
-/// The instant that a float stands for. Microseconds are what tells two floats of today apart.
-fn instant(seconds: f64) -> Timestamp {
-    Timestamp::from_nanosecond((seconds * 1e9) as i128).unwrap()
-}
-
 #[test]
 fn every_event_is_written_byte_for_byte_as_celery_writes_it() {
     let mut kinds = BTreeSet::new();
     for capture in captures() {
-        let envelope = Envelope::from_redis(capture.envelope.as_bytes()).unwrap();
+        let envelope = capture.envelope("envelope");
         for heard in Heard::read(&envelope).unwrap() {
             let said = Said::of(&heard);
             let event = said.event();
@@ -159,7 +135,7 @@ fn every_event_is_written_byte_for_byte_as_celery_writes_it() {
             let ours = event.to_json(&node(&heard), heard.clock().unwrap(), now);
             // Before 5.7, whole hours.
             let theirs = heard.fields().as_str().replace("\"utcoffset\": 0,", "\"utcoffset\": 0.0,");
-            assert_eq!(ours, theirs, "{}", capture.name);
+            assert_eq!(ours, theirs, "{}", capture.name());
             kinds.insert(event.name());
         }
     }
@@ -172,24 +148,29 @@ fn every_event_is_written_byte_for_byte_as_celery_writes_it() {
 #[test]
 fn messages_of_events_are_celerys() {
     for capture in captures() {
-        let theirs = Envelope::from_redis(capture.envelope.as_bytes()).unwrap();
+        let theirs = capture.envelope("envelope");
         let events = Heard::read(&theirs).unwrap();
         let clock = Clock::default();
-        let mut dispatcher = Dispatcher::new(node(&events[0]), BrokerKeys::default(), 0, "tag");
+        let mut dispatcher = Dispatcher::new(node(&events[0]), "tag");
         dispatcher.send_task_events(true);
         let mut published = None;
         for heard in &events {
             published = dispatcher.send(&Said::of(heard).event(), &clock, Timestamp::UNIX_EPOCH);
         }
-        let published = published.or_else(|| dispatcher.flush()).unwrap();
-        let mut ours = Envelope::from_redis(&published.message).unwrap();
+        let mut ours = published.or_else(|| dispatcher.flush()).unwrap();
         // A client sends its one event alone.
-        if !capture.name.ends_with("sent") || !capture.channel.ends_with("task.sent") {
-            assert_eq!(published.channel, capture.channel, "{}", capture.name);
+        let channel = capture.text("channel");
+        if !channel.ends_with("task.sent") {
+            assert_eq!(BrokerKeys::default().channel(0, &ours), channel, "{}", capture.name());
             assert_eq!(Heard::read(&ours).unwrap().len(), events.len());
             ours.body.clone_from(&theirs.body);
             ours.properties.delivery_tag.clone_from(&theirs.properties.delivery_tag);
-            assert_eq!(String::from_utf8(ours.to_redis()).unwrap(), capture.envelope, "{}", capture.name);
+            assert_eq!(
+                String::from_utf8(ours.to_redis()).unwrap(),
+                capture.raw("envelope").unwrap(),
+                "{}",
+                capture.name()
+            );
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use petiole_protocol::json::{self, Object};
 use petiole_protocol::repr;
+use proptest::prelude::*;
 
 /// The values of the captures, each with what was printed of it: name → text.
 fn captures() -> Vec<(String, Object)> {
@@ -40,4 +41,23 @@ fn results_are_printed_as_celery_prints_them() {
 #[test]
 fn positional_arguments_are_printed_as_celery_prints_them() {
     printed("tuple", repr::tuple);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_is_too_strange_or_printed_at_length(text in r#"([\[\]{},: ]|"[^"\\]{0,30}"|"\\u[0-9a-f]{4}|"__type__"|null|-?[0-9.e]{1,9}){0,300}"#) {
+        for print in [repr::python, repr::safe, repr::tuple] {
+            prop_assert!(print(&text).len() <= 16 * repr::LENGTH);
+        }
+        repr::exception("E", &text);
+    }
+
+    #[test]
+    fn texts_of_any_kind_are_printed_within_quotes(text in ".{0,50}") {
+        let printed = repr::text(&text);
+        prop_assert!(printed.len() >= 2 && !printed.contains('\n'));
+        prop_assert_eq!(repr::python(&json::quote(&text)), printed);
+    }
 }

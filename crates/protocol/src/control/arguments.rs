@@ -101,7 +101,7 @@ impl<'a> Arguments<'a> {
         self.given(name).is_some_and(|value| match value {
             "false" | "\"\"" => false,
             value if value.starts_with(['[', '{']) => !value[1..value.len() - 1].trim_ascii().is_empty(),
-            value => value.parse::<f64>().map_or(true, |number| number != 0.0),
+            value => value.parse::<f64>() != Ok(0.0),
         })
     }
 

@@ -1,9 +1,8 @@
 //! Commands, typed.
 
 use super::arguments::{Arguments, Parameters};
-use super::{Answer, RateLimit};
-use crate::json::{self, Object};
-use crate::repr;
+use super::{Answer, RateLimit, Signal, StampedHeaders};
+use crate::json::Object;
 use crate::revoked;
 
 /// How many ids a command may name: as many as are remembered.
@@ -162,18 +161,6 @@ pub struct AddConsumer {
     pub options: Object,
 }
 
-/// A signal, by its number on Linux.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Signal(i32);
-
-/// Stamps that are to be revoked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StampedHeaders {
-    /// An object: name → value or list of values.
-    json: String,
-    stamps: Vec<(String, Vec<String>)>,
-}
-
 macro_rules! parameters {
     ($function:ident($($required:ident),*; $($optional:ident),*; $open:expr)) => {
         Parameters {
@@ -324,113 +311,10 @@ impl AddConsumer {
     }
 }
 
-impl Signal {
-    /// SIGTERM, what Celery sends unless told otherwise.
-    pub const TERM: Self = Self(15);
-
-    /// Its number.
-    pub fn number(self) -> i32 {
-        self.0
-    }
-
-    /// By its name, with `SIG` or without, in capitals.
-    pub fn by_name(name: &str) -> Option<Self> {
-        const NAMES: [&str; 31] = [
-            "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
-            "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU",
-            "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
-        ];
-        let name = name.strip_prefix("SIG").unwrap_or(name);
-        let number = match name {
-            "CLD" => Some(17),
-            "POLL" => Some(29),
-            "IOT" => Some(6),
-            name => (1..).zip(NAMES).find(|(_, known)| *known == name).map(|(number, _)| number),
-        };
-        number.map(Self)
-    }
-
-    fn read(given: &Arguments<'_>) -> Result<Self, Answer> {
-        let Some(value) = given.given("signal") else {
-            return Ok(Self::TERM);
-        };
-        if let Ok(number) = value.parse() {
-            let known = Some(number).filter(|number| (1..=64).contains(number)).map(Self);
-            return known.ok_or_else(|| given.wrong("signal", "a signal from 1 to 64"));
-        }
-        match json::string(value).as_deref() {
-            Some("") => Ok(Self::TERM),
-            Some(name) if name.chars().any(char::is_uppercase) && !name.chars().any(char::is_lowercase) => {
-                let name = name.strip_prefix("SIG").unwrap_or(name);
-                let unknown = || format!("module 'signal' has no attribute 'SIG{name}'");
-                Self::by_name(name).ok_or_else(|| Answer::raised("AttributeError", &unknown()))
-            }
-            _ => Err(Answer::raised("TypeError", "signal name must be uppercase string.")),
-        }
-    }
-}
-
-impl StampedHeaders {
-    /// Reads an object of stamps, or a list of `name=value`.
-    fn read(given: &Arguments<'_>) -> Result<Self, Answer> {
-        let value = given.given("headers").unwrap_or("null");
-        let expected = "an object of stamps or a list of name=value";
-        let mut headers = Object::default();
-        if value.starts_with('[') {
-            for pair in given.texts("headers")? {
-                let mut parts = pair.split('=');
-                let (Some(name), Some(stamp)) = (parts.next(), parts.next()) else {
-                    return Err(Answer::raised("IndexError", "list index out of range"));
-                };
-                // Of two with one name the last counts.
-                let set = headers.set(name, json::quote(stamp).as_bytes());
-                set.map_err(|_| given.wrong("headers", expected))?;
-            }
-        } else {
-            headers = Object::of(value).ok_or_else(|| given.wrong("headers", expected))?;
-        }
-        let mut stamps: Vec<(String, Vec<String>)> = Vec::new();
-        let mut count = 0;
-        for (name, value) in headers.members() {
-            let values = stamps_of(value);
-            count += values.len();
-            if count > revoked::MAX_STAMPS || values.iter().any(|value| value.len() > MAX_ID_LENGTH) {
-                let most = revoked::MAX_STAMPS;
-                return Err(
-                    given.wrong("headers", &format!("{most} stamps of {MAX_ID_LENGTH} bytes at most"))
-                );
-            }
-            stamps.push((name.into_owned(), values));
-        }
-        Ok(Self { json: headers.as_str().to_owned(), stamps })
-    }
-
-    /// Names and stamps, these as JSON texts that can be compared.
-    pub fn stamps(&self) -> &[(String, Vec<String>)] {
-        &self.stamps
-    }
-
-    /// As Python prints them.
-    pub(super) fn shown(&self) -> String {
-        repr::python(&self.json)
-    }
-}
-
-/// The stamps in a value: itself, or its elements. Each as JSON text in one way of writing, so that they can be compared.
-pub(crate) fn stamps_of(value: &str) -> Vec<String> {
-    let values = match value.as_bytes().first() {
-        Some(b'[') => json::elements(value.as_bytes()).unwrap_or_default(),
-        _ => vec![value],
-    };
-    values
-        .into_iter()
-        .map(|value| json::string(value).map_or_else(|| value.to_owned(), |text| json::quote(&text)))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json;
 
     fn read(method: &str, arguments: &str) -> Result<Command, Answer> {
         Command::read(method, &Object::read(arguments.as_bytes()).unwrap())
@@ -495,14 +379,13 @@ mod tests {
     fn ids_are_counted_once_and_signals_have_numbers() {
         let revoke = |ids: &[&str], number| Command::Revoke {
             ids: ids.iter().map(ToString::to_string).collect(),
-            terminate: Some(Signal(number)),
+            terminate: Signal::by_number(number),
         };
         let read = |arguments| read("terminate", arguments).unwrap();
         assert_eq!(read(r#"{"task_id": ["a", "b", "a"], "signal": "KILL"}"#), revoke(&["a", "b"], 9));
         assert_eq!(read(r#"{"task_id": "a", "signal": "SIGUSR1"}"#), revoke(&["a"], 10));
         assert_eq!(read(r#"{"task_id": "a", "signal": 2}"#), revoke(&["a"], 2));
         assert_eq!(read(r#"{"task_id": null, "signal": null}"#), revoke(&[], 15));
-        assert_eq!(Signal::by_name("SYS"), Some(Signal(31)));
     }
 
     #[test]

@@ -45,9 +45,8 @@ pub fn masked_url(url: &str) -> String {
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         // A password may have `/` and `@` in it where somebody forgot to escape them.
-        let user = match rest[..end].rsplit_once('@').or_else(|| rest.rsplit_once('@')) {
-            Some((user, _)) => user,
-            None => return url.to_owned(),
+        let Some((user, _)) = rest[..end].rsplit_once('@').or_else(|| rest.rsplit_once('@')) else {
+            return url.to_owned();
         };
         match user.split_once(':') {
             Some((name, _)) => format!("{scheme}://{name}:{MASK}{}", &rest[user.len()..]),

@@ -1,4 +1,4 @@
-//! From events to what is published on Redis.
+//! From events to messages for the exchange that they are published on.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -6,29 +6,18 @@ use jiff::Timestamp;
 use super::{Clock, Event, Group, Node};
 use crate::envelope::{DeliveryInfo, Envelope, Properties};
 use crate::json::{self, Object, Writer};
-use crate::keys::{BrokerKeys, EVENT_EXCHANGE};
+use crate::keys::EVENT_EXCHANGE;
 
 /// How many task events go into one message at most (Celery's number).
 pub const BATCH: usize = 24;
 
 const TASKS: &str = "task.multi";
 
-/// A message for a channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Publication {
-    /// The channel.
-    pub channel: String,
-    /// The envelope's text.
-    pub message: Vec<u8>,
-}
-
 /// Turns a node's events into messages. Events of workers come out at once, those of tasks in batches, and only when
 /// somebody asked for them.
 #[derive(Debug)]
 pub struct Dispatcher {
     node: Node,
-    keys: BrokerKeys,
-    database: u32,
     incarnation: String,
     sent: u64,
     tasks: bool,
@@ -36,13 +25,10 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// For this node, on this database of Redis. `incarnation` is a text that no other process has: what each message's
-    /// tag begins with.
-    pub fn new(node: Node, keys: BrokerKeys, database: u32, incarnation: impl Into<String>) -> Self {
+    /// For this node. `incarnation` is a text that no other process has: what each message's tag begins with.
+    pub fn new(node: Node, incarnation: impl Into<String>) -> Self {
         Self {
             node,
-            keys,
-            database,
             incarnation: incarnation.into(),
             sent: 0,
             tasks: false,
@@ -66,10 +52,10 @@ impl Dispatcher {
     }
 
     /// Takes an event; what there is to publish now is returned.
-    pub fn send(&mut self, event: &Event<'_>, clock: &Clock, now: Timestamp) -> Option<Publication> {
+    pub fn send(&mut self, event: &Event<'_>, clock: &Clock, now: Timestamp) -> Option<Envelope> {
         if event.group() == Group::Worker {
             let body = event.to_json(&self.node, clock.forward(), now);
-            return Some(self.publication(&event.routing_key(), body));
+            return Some(self.envelope(&event.routing_key(), body));
         }
         if !self.tasks {
             return None;
@@ -79,19 +65,19 @@ impl Dispatcher {
     }
 
     /// What waits, at the end of a loop's turn.
-    pub fn flush(&mut self) -> Option<Publication> {
+    pub fn flush(&mut self) -> Option<Envelope> {
         if self.batch.is_empty() {
             return None;
         }
         let body = json::array(&self.batch);
         self.batch.clear();
-        Some(self.publication(TASKS, body))
+        Some(self.envelope(TASKS, body))
     }
 
-    fn publication(&mut self, routing_key: &str, body: String) -> Publication {
+    fn envelope(&mut self, routing_key: &str, body: String) -> Envelope {
         self.sent += 1;
         let mut headers = Writer::new();
-        let envelope = Envelope {
+        Envelope {
             headers: Object::of(&headers.text("hostname", &self.node.hostname).end()).unwrap_or_default(),
             properties: Properties {
                 delivery_mode: Some(1),
@@ -107,10 +93,6 @@ impl Dispatcher {
             content_type: Some("application/json".to_owned()),
             content_encoding: Some("utf-8".to_owned()),
             body: Bytes::from(body),
-        };
-        Publication {
-            channel: self.keys.fanout(self.database, EVENT_EXCHANGE, routing_key),
-            message: envelope.to_redis(),
         }
     }
 }
@@ -119,6 +101,7 @@ impl Dispatcher {
 mod tests {
     use super::*;
     use crate::event::{Heard, Vitals};
+    use crate::keys::BrokerKeys;
 
     fn dispatcher() -> Dispatcher {
         let node = Node {
@@ -129,13 +112,17 @@ mod tests {
             version: "1".to_owned(),
             system: "Linux".to_owned(),
         };
-        Dispatcher::new(node, BrokerKeys::new("app:"), 3, "life")
+        Dispatcher::new(node, "life")
     }
 
     const STARTED: Event<'_> = Event::TaskStarted { uuid: "a" };
 
-    fn heard(publication: &Publication) -> Vec<Heard> {
-        Heard::read(&Envelope::from_redis(&publication.message).unwrap()).unwrap()
+    fn heard(envelope: &Envelope) -> Vec<Heard> {
+        Heard::read(envelope).unwrap()
+    }
+
+    fn channel(envelope: &Envelope) -> String {
+        BrokerKeys::new("app:").channel(3, envelope)
     }
 
     #[test]
@@ -143,7 +130,7 @@ mod tests {
         let (mut dispatcher, clock) = (dispatcher(), Clock::default());
         let vitals = Vitals { freq: 2.0, active: 0, processed: 0, loadavg: [0.0, 1.5, 2.25] };
         let sent = dispatcher.send(&Event::WorkerOnline(vitals), &clock, Timestamp::UNIX_EPOCH).unwrap();
-        assert_eq!(sent.channel, "app:/3.celeryev/worker.online");
+        assert_eq!(channel(&sent), "app:/3.celeryev/worker.online");
         let [event] = &heard(&sent)[..] else { panic!() };
         assert_eq!((event.name().as_deref(), event.clock()), (Some("worker-online"), Some(1)));
         assert_eq!(dispatcher.flush(), None);
@@ -157,7 +144,7 @@ mod tests {
             assert_eq!(dispatcher.send(&STARTED, &clock, Timestamp::UNIX_EPOCH), None);
         }
         let full = dispatcher.send(&STARTED, &clock, Timestamp::UNIX_EPOCH).unwrap();
-        assert_eq!(full.channel, "app:/3.celeryev/task.multi");
+        assert_eq!(channel(&full), "app:/3.celeryev/task.multi");
         let clocks: Vec<_> = heard(&full).iter().filter_map(Heard::clock).collect();
         assert_eq!(clocks, (1..=24).collect::<Vec<_>>());
         assert_eq!(dispatcher.send(&STARTED, &clock, Timestamp::UNIX_EPOCH), None);

@@ -15,7 +15,7 @@ mod heard;
 use jiff::Timestamp;
 
 pub use clock::Clock;
-pub use dispatch::{BATCH, Dispatcher, Publication};
+pub use dispatch::{BATCH, Dispatcher};
 pub use heard::{Heard, NotEvents};
 
 use crate::json::{Writer, array, float};
@@ -30,6 +30,9 @@ const HEARTBEAT_ASKED_FOR: u32 = 5;
 
 /// The version of what `worker-elect` has to say.
 const ELECTION_VERSION: u32 = 1;
+
+/// How many bytes are taken of what a client printed. It prints some 1,024 characters unless it was told otherwise.
+const SHOWN: usize = 16 << 10;
 
 /// Who sends events.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,6 +132,11 @@ pub enum Event<'a> {
         /// It had expired.
         expired: bool,
     },
+    /// A task that ran was ended because its message is not this worker's any more.
+    TaskCancelled {
+        /// The task.
+        uuid: &'a str,
+    },
     /// A task will be tried again.
     TaskRetried {
         /// The task.
@@ -191,9 +199,16 @@ impl Shown {
     /// Of this task.
     pub fn of(message: &Message) -> Self {
         Self {
-            args: message.argsrepr.clone().unwrap_or_else(|| repr::tuple(message.args())),
-            kwargs: message.kwargsrepr.clone().unwrap_or_else(|| repr::safe(message.kwargs())),
+            args: message.argsrepr.as_deref().map_or_else(|| repr::tuple(message.args()), shortened),
+            kwargs: message.kwargsrepr.as_deref().map_or_else(|| repr::safe(message.kwargs()), shortened),
         }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.floor_char_boundary(SHOWN) {
+        end if end < text.len() => format!("{}...", &text[..end]),
+        _ => text.to_owned(),
     }
 }
 
@@ -238,6 +253,7 @@ impl Event<'_> {
             Self::TaskFailed { .. } => "task-failed",
             Self::TaskRejected { .. } => "task-rejected",
             Self::TaskRevoked { .. } => "task-revoked",
+            Self::TaskCancelled { .. } => "task-cancelled",
             Self::TaskRetried { .. } => "task-retried",
             Self::TaskSent(_) => "task-sent",
         }
@@ -283,7 +299,7 @@ impl Event<'_> {
                 out.text("id", id);
             }
             Self::TaskReceived(task) => put_received(out, task),
-            Self::TaskStarted { uuid } => {
+            Self::TaskStarted { uuid } | Self::TaskCancelled { uuid } => {
                 out.text("uuid", uuid);
             }
             Self::TaskSucceeded { uuid, result, runtime } => {
@@ -352,4 +368,47 @@ fn put_times(out: &mut Writer, task: &TaskReceived<'_>) {
 )]
 pub(crate) fn unix(instant: Timestamp) -> f64 {
     instant.as_nanosecond() as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Envelope;
+    use crate::json::Object;
+
+    fn shown(headers: &str) -> Shown {
+        let headers = format!(r#"{{"task": "t", "id": "i"{headers}}}"#);
+        let envelope = Envelope {
+            headers: Object::read(headers.as_bytes()).unwrap(),
+            content_type: Some("application/json".to_owned()),
+            body: r#"[[1, "a"], {"b": null}, {}]"#.into(),
+            ..Envelope::default()
+        };
+        Shown::of(&Message::read(&envelope).unwrap())
+    }
+
+    #[test]
+    fn arguments_are_shown_as_their_client_printed_them() {
+        let printed = shown(r#", "argsrepr": "(secret)", "kwargsrepr": "{}""#);
+        assert_eq!(printed, Shown { args: "(secret)".to_owned(), kwargs: "{}".to_owned() });
+        assert_eq!(shown(""), Shown { args: "(1, 'a')".to_owned(), kwargs: "{'b': None}".to_owned() });
+        let long = shown(&format!(r#", "argsrepr": "é{}""#, "a".repeat(SHOWN)));
+        assert_eq!((long.args.len(), &long.args[SHOWN..]), (SHOWN + 3, "..."));
+    }
+
+    #[test]
+    fn elections_have_celerys_fields() {
+        let node = Node {
+            hostname: "w@h".to_owned(),
+            pid: 7,
+            utcoffset: -2.0,
+            software: "petiole".to_owned(),
+            version: "1".to_owned(),
+            system: "Linux".to_owned(),
+        };
+        let event = Event::WorkerElect { id: "e", topic: "task", action: "null" };
+        let expected = r#"{"hostname": "w@h", "utcoffset": -2.0, "pid": 7, "clock": 3, "id": "e", "topic": "task", "action": null, "cver": 1, "timestamp": 0.0, "type": "worker-elect"}"#;
+        assert_eq!(event.to_json(&node, 3, Timestamp::UNIX_EPOCH), expected);
+        assert_eq!(Event::WorkerElectAck { id: "e" }.routing_key(), "worker.elect.ack");
+    }
 }

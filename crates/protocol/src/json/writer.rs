@@ -1,5 +1,7 @@
 //! Objects that are written member by member.
 
+use std::fmt::{Display, Write as _};
+
 use super::put;
 use crate::repr;
 
@@ -39,8 +41,11 @@ impl Writer {
         self.raw(name, if value { "true" } else { "false" })
     }
 
-    pub(crate) fn integer(&mut self, name: &str, value: impl Into<i128>) -> &mut Self {
-        self.raw(name, &value.into().to_string())
+    pub(crate) fn integer(&mut self, name: &str, value: impl Display) -> &mut Self {
+        self.name(name);
+        // Writing to a String cannot fail.
+        let _ = write!(self.out, "{value}");
+        self
     }
 
     pub(crate) fn float(&mut self, name: &str, value: f64) -> &mut Self {
