@@ -14,6 +14,8 @@ releases='
 5.7.0 5.7.0 8.1.0
 '
 newest=5.7.0
+# The oldest and the newest: what remote control and events say changed little.
+controlled='5.2.7 5.7.0'
 
 command -v redis-server > /dev/null || { echo 'redis-server is missing: install the package redis-server' >&2; exit 1; }
 
@@ -32,4 +34,12 @@ echo "$releases" | while read -r celery kombu redis; do
     new=$here/celery-$celery.jsonl.new
     PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/capture.py" $core > "$new" < /dev/null || { rm -f "$new"; exit 1; }
     mv "$new" "$here/celery-$celery.jsonl"
+    case " $controlled " in *" $celery "*)
+        PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/control.py" > "$new" < /dev/null || { rm -f "$new"; exit 1; }
+        mv "$new" "$here/control/celery-$celery.jsonl"
+        ;;
+    esac
+    [ "$celery" = "$newest" ] || continue
+    PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/repr.py" > "$new"
+    mv "$new" "$here/repr/celery-$celery.jsonl"
 done

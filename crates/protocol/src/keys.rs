@@ -7,6 +7,8 @@
 //!   results  celery-task-meta-<id>             a task's document; the channel that announces it has the same name
 //! ```
 
+use crate::envelope::{DeliveryInfo, Envelope};
+
 /// Between the parts of a list's name and of a binding: the control characters ACK and SYN.
 pub const SEPARATOR: &str = "\x06\x16";
 
@@ -18,6 +20,15 @@ pub const MAX_PRIORITY: u8 = 9;
 
 /// Celery's default queue, exchange and routing key.
 pub const DEFAULT_QUEUE: &str = "celery";
+
+/// The exchange of events.
+pub const EVENT_EXCHANGE: &str = "celeryev";
+
+/// The exchange that sends remote control to every worker.
+pub const CONTROL_EXCHANGE: &str = "celery.pidbox";
+
+/// The exchange of the answers to remote control.
+pub const REPLY_EXCHANGE: &str = "reply.celery.pidbox";
 
 /// The priority step that a message of this priority waits in: the largest step that is not above it. A priority
 /// below all steps wraps to the last one (kombu's rule).
@@ -83,6 +94,21 @@ impl BrokerKeys {
         format!("{}_kombu.binding_permanent.{exchange}", self.prefix)
     }
 
+    /// Channel: what a fanout exchange of this database sends by this routing key. The prefix with the database is
+    /// kombu's `fanout_prefix`, the routing key its `fanout_patterns`; both are on by default. Without a routing key:
+    /// the exchange's channel, or a pattern of all of them.
+    pub fn fanout(&self, database: u32, exchange: &str, routing_key: &str) -> String {
+        let slash = if routing_key.is_empty() { "" } else { "/" };
+        format!("{}/{database}.{exchange}{slash}{routing_key}", self.prefix)
+    }
+
+    /// Channel: where a message goes whose exchange is a fanout: [`Self::fanout`].
+    pub fn channel(&self, database: u32, envelope: &Envelope) -> String {
+        let DeliveryInfo { exchange, routing_key, .. } = &envelope.properties.delivery_info;
+        let name = |name: &Option<String>| name.clone().unwrap_or_default();
+        self.fanout(database, &name(exchange), &name(routing_key))
+    }
+
     /// Sorted set: exchange → Unix time in milliseconds after which its bindings may be swept (kombu 5.7).
     pub fn binding_deadlines(&self) -> String {
         self.prefixed("_kombu.binding_deadlines")
@@ -93,6 +119,31 @@ impl BrokerKeys {
 /// is empty but for topic exchanges.
 pub fn binding(routing_key: &str, pattern: &str, queue: &str) -> String {
     [routing_key, pattern, queue].join(SEPARATOR)
+}
+
+/// The queue that a node would get remote control by on a broker that keeps it in queues. On Redis nothing is ever put
+/// there, but clients see by its [`binding`] who listens.
+pub fn pidbox_queue(hostname: &str) -> String {
+    format!("{hostname}.{CONTROL_EXCHANGE}")
+}
+
+/// The member of [`BrokerKeys::bindings`] of [`CONTROL_EXCHANGE`] that a node registers.
+pub fn pidbox_binding(hostname: &str) -> String {
+    binding("", "", &pidbox_queue(hostname))
+}
+
+/// The queues that a direct exchange feeds by this routing key, from the members of [`BrokerKeys::bindings`]. What is
+/// no binding is passed over.
+pub fn bound_queues<'a>(members: impl IntoIterator<Item = &'a str>, routing_key: &str) -> Vec<&'a str> {
+    let queues = members.into_iter().filter_map(|member| {
+        let mut parts = member.splitn(3, SEPARATOR);
+        (parts.next()? == routing_key).then_some(())?;
+        parts.nth(1).filter(|queue| !queue.is_empty())
+    });
+    let mut queues: Vec<_> = queues.collect();
+    queues.sort_unstable();
+    queues.dedup();
+    queues
 }
 
 /// The keys of a result store.
@@ -149,6 +200,24 @@ mod tests {
             ["unacked", "unacked_index", "unacked_mutex"]
         );
         assert_eq!(binding("mail", "", "mail"), "mail\u{6}\u{16}\u{6}\u{16}mail");
+    }
+
+    #[test]
+    fn an_exchange_feeds_the_queues_that_are_bound_to_it() {
+        let members =
+            [binding("b", "", "two"), binding("a", "", "one"), binding("a", "x", "one"), "a".to_owned()];
+        let members = || members.iter().map(String::as_str);
+        assert_eq!(bound_queues(members(), "a"), ["one"]);
+        assert_eq!(bound_queues(members(), "b"), ["two"]);
+        assert_eq!(bound_queues(members(), ""), [""; 0]);
+        assert_eq!(pidbox_binding("w@h"), "\u{6}\u{16}\u{6}\u{16}w@h.celery.pidbox");
+    }
+
+    #[test]
+    fn a_fanouts_channel_names_the_database() {
+        let keys = BrokerKeys::new("app:");
+        assert_eq!(keys.fanout(0, EVENT_EXCHANGE, "task.multi"), "app:/0.celeryev/task.multi");
+        assert_eq!(keys.fanout(12, CONTROL_EXCHANGE, ""), "app:/12.celery.pidbox");
     }
 
     #[test]

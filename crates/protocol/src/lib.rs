@@ -10,16 +10,24 @@
 //! - [`redis`]: an envelope as kombu writes it on Redis, and edits of that text.
 //! - [`message`]: an envelope read as a task, of protocol 2 or 1.
 //! - [`record`]: result documents, and the exceptions in them.
+//! - [`control`]: remote control.
+//! - [`revoked`]: the tasks that were revoked.
+//! - [`event`]: what workers and clients tell whoever listens.
+//! - [`repr`]: values as Python prints them, for people.
 //! - [`keys`]: the names of Celery's keys.
 //! - [`time`]: Celery's timestamps.
 //!
 //! Everything here is pure: no socket, no clock. What Celery adds that this code does not know is kept and passed
 //! on. `tests/golden` holds messages and documents of real Celery releases that all of this is held against.
 
+pub mod control;
 pub mod envelope;
+pub mod event;
 pub mod json;
 pub mod keys;
 pub mod message;
 pub mod record;
 pub mod redis;
+pub mod repr;
+pub mod revoked;
 pub mod time;

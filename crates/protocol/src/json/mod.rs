@@ -10,6 +10,7 @@
 mod object;
 mod scan;
 mod string;
+mod writer;
 
 use std::borrow::Cow;
 
@@ -18,6 +19,7 @@ pub(crate) use object::set;
 pub(crate) use scan::{Name, Scanner};
 pub(crate) use string::put;
 pub use string::{quote, string};
+pub(crate) use writer::{Writer, array, float};
 
 /// How deep values may nest. Python's own reader gives up at its recursion limit, 1000 by default.
 pub const MAX_DEPTH: usize = 1024;
