@@ -48,7 +48,12 @@ verify: generate ## Fail when something generated is out of date
 	@git diff --exit-code -- crds manifests charts || { echo 'something generated is out of date: run `make generate` and commit it'; exit 1; }
 
 .PHONY: test
-test: test-unit test-charts test-interop test-ledger ## All tests
+test: test-unit test-charts test-interop test-ledger ## All tests; those on a cluster come last, where one can run
+	@if missing=$$(CLUSTER=$(CLUSTER) tests/cluster/possible.sh); then \
+	  $(MAKE) --no-print-directory test-e2e; \
+	else \
+	  echo "test-e2e is left out: $$missing. To run it elsewhere: make test-e2e, or CLUSTER=context:NAME REGISTRY=... make test-e2e"; \
+	fi
 
 .PHONY: test-unit
 test-unit: ## Unit, conformance and shape tests (cargo test), with a real Redis
@@ -64,13 +69,9 @@ test-interop: build python ## A real Celery client against `petiole dev`
 	$(PYTHON) -m pytest tests/interop tests/ledger
 
 .PHONY: test-e2e
-test-e2e: python ## On the real cluster: install by Helm, run, fail, roll out, scale, delete, kill
-	CLUSTER=$(CLUSTER) tests/cluster/up.sh
+test-e2e: python ## On the real cluster: install by Helm, run, fail, roll out, scale, delete, kill; CLUSTER=context:NAME with REGISTRY
 	images/binaries.sh
-	images/build.sh
-	images/load.sh
-	tests/demo/images.sh
-	$(PYTHON) -m pytest -c tests/pytest.ini tests/e2e
+	CLUSTER=$(CLUSTER) SCALE=$(TEST_SCALE) tests/cluster/with.sh tests/e2e/run.sh tests/e2e/all.sh
 
 .PHONY: test-ledger
 test-ledger: build python
@@ -79,6 +80,7 @@ test-ledger: build python
 .PHONY: ledger
 ledger: build python ## Full kill ledgers; ONLY=NAME for one
 	ONLY=$(ONLY) $(PYTHON) tests/ledger/run.py
+	ONLY=$(ONLY) CLUSTER=$(CLUSTER) tests/ledger/on-cluster.sh
 
 .PHONY: bench
 bench: build python ## Side by side with Celery; ONLY=NAME for one

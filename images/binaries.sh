@@ -34,7 +34,7 @@ RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
   cargo build --release --locked --target "$target" --bins --examples || fail 'cargo could not build them, see above'
 mkdir -p "dist/linux-$ARCH"
 for program in "${programs[@]}"; do
-  install --mode=755 "target/$target/release/$program" "dist/linux-$ARCH/"
+  install --mode=755 "${CARGO_TARGET_DIR:-target}/$target/release/$program" "dist/linux-$ARCH/"
 done
 install --mode=644 "$certificates" dist/ca-certificates.crt
 say "dist/linux-$ARCH has ${programs[*]}"

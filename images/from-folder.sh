@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds an image from any folder with a Dockerfile and brings it into the cluster in use: `from-folder.sh FOLDER IMAGE`.
 # An image that was built from the same files before is not built again.
-# For the images of tasks, in the demo and in tests: name them localhost/NAME:TAG and use imagePullPolicy IfNotPresent.
+# For the images of tasks, in the demo and in tests: name them $REGISTRY/NAME:TAG and use imagePullPolicy IfNotPresent.
 set -euo pipefail
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 # shellcheck source=../tests/cluster/cluster.env
@@ -10,6 +10,8 @@ here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 . "$here/../tests/cluster/say.sh"
 # shellcheck source=../tests/cluster/debian.sh
 . "$here/../tests/cluster/debian.sh"
+# shellcheck source=../tests/cluster/in-use.sh
+. "$here/../tests/cluster/in-use.sh"
 # shellcheck source=images.env
 . "$here/images.env"
 # shellcheck source=engine.sh
@@ -33,4 +35,9 @@ else
   image_build "$1/Dockerfile" "$1" "$2" "$source"
   say "built image $2 from $1"
 fi
-"$here/load.sh" "$2" || exit 1
+if [[ $(in_use) == context:* ]]; then
+  image_push "$2" || fail "$2 could not be pushed: the nodes of CLUSTER=$(in_use) take images from a registry, REGISTRY=registry.example/team"
+  say "pushed image $2"
+else
+  "$here/load.sh" "$2" || exit 1
+fi

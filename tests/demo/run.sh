@@ -14,20 +14,11 @@ here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 # shellcheck source=demo.env
 . "$here/demo.env"
 
-# Programs that were built anew get a new tag, so that what runs in the cluster is replaced.
-tag_of_programs() {
-  cat "$ROOT/dist/linux-$ARCH"/* | sha256sum | cut -c 1-12
-}
-
 bring_images() {
   [[ -d $ROOT/dist/linux-$ARCH ]] || fail "there are no programs in dist/linux-$ARCH: run images/binaries.sh first"
   TAG=$(tag_of_programs)
   export TAG REGISTRY
-  if [[ $(in_use) == context:* ]]; then
-    "$ROOT/images/build.sh" push || exit 1
-  else
-    { "$ROOT/images/build.sh" && "$ROOT/images/load.sh"; } || exit 1
-  fi
+  "$ROOT/images/bring.sh" || exit 1
   "$here/images.sh" || exit 1
 }
 

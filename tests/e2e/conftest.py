@@ -1,8 +1,6 @@
-"""What the tests stand on: Petiole and a Redis, installed by Helm into a namespace that takes only "restricted" pods."""
+"""What the tests stand on: Petiole and a Redis, and pools of their own."""
 
-import shutil
 import sys
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,25 +15,30 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import objects
-from kube import ROOT, Namespace, run
+from rig.kube import Namespace
+from rig.reach import reached
+from rig.release import REDIS, installed
 from rig.waiting import until
 
 NAMESPACE = "petiole-e2e"
-REDIS_IMAGE = "localhost/petiole-demo-redis"
 
 
 class Client:
     """A Celery client program, and the gate that keeps `e2e.gate` tasks waiting."""
 
-    def __init__(self, namespace: Namespace) -> None:
-        #: The Service's address is reached from this machine too, and stays when Redis' pod does not.
-        self.address = namespace.get("service", "petiole-redis")["spec"]["clusterIP"]
-        self.app = Celery("e2e", broker=f"redis://{self.address}/0", backend=f"redis://{self.address}/1")
-        self.redis = redis_client.Redis(self.address, decode_responses=True)
+    def __init__(self, namespace: Namespace, host: str, port: int) -> None:
+        #: Where pods find it; this stays when Redis' pod does not.
+        self.address = namespace.get("service", REDIS)["spec"]["clusterIP"]
+        self.app = Celery("e2e", broker=f"redis://{host}:{port}/0", backend=f"redis://{host}:{port}/1")
+        self.redis = redis_client.Redis(host, port, decode_responses=True)
 
     def send(self, queue: str, task: str, *args: Any) -> AsyncResult:
-        """Sends a task."""
-        return self.app.send_task(f"e2e.{task}", args, queue=queue)
+        """Sends a task of the tests' own."""
+        return self.send_task(queue, f"e2e.{task}", *args)
+
+    def send_task(self, queue: str, task: str, *args: Any) -> AsyncResult:
+        """Sends any task."""
+        return self.app.send_task(task, args, queue=queue)
 
 
 class Gate:
@@ -70,33 +73,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture(scope="session")
 def namespace() -> Iterator[Namespace]:
     """The namespace, with Petiole in it."""
-    here = Namespace(NAMESPACE)
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(HERE / "image", folder, dirs_exist_ok=True)
-        shutil.copy(shutil.which("busybox") or "/bin/busybox", folder)
-        run(ROOT / "images/from-folder.sh", folder, objects.IMAGE)
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    try:
-        here.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
-        # Definitions are the whole cluster's: another release, the demo's, may have brought them. They stay at the end.
-        helm("petiole-crds", "petiole-crds", "--take-ownership")
-        image = f"redis.image.repository={REDIS_IMAGE},redis.image.tag=1"
-        helm("petiole", "petiole", "--set", "redis.enabled=true", "--set-string", image)
-        yield here
-    finally:
-        run("kubectl", "delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout", "120s")
-
-
-def helm(release: str, chart: str, *options: str) -> None:
-    """Installs a chart, or brings it up to date."""
-    where = ("--install", "--namespace", NAMESPACE, "--wait", "--timeout", "2m")
-    run("helm", "upgrade", release, ROOT / "charts" / chart, *where, *options)
+    with installed(NAMESPACE) as namespace:
+        yield namespace
 
 
 @pytest.fixture(scope="session")
-def client(namespace: Namespace) -> Client:
+def client(namespace: Namespace) -> Iterator[Client]:
     """A client of the chart's Redis."""
-    return Client(namespace)
+    with reached(namespace, REDIS, 6379) as (host, port):
+        yield Client(namespace, host, port)
 
 
 @pytest.fixture
@@ -109,13 +94,16 @@ def gate(client: Client) -> Iterator[Gate]:
 
 @pytest.fixture
 def make_pool(namespace: Namespace, client: Client) -> Iterator[Callable[..., str]]:
-    """Makes a queue and a pool of its own for a test, waits until it takes tasks, and removes both."""
+    """Makes a queue and a pool of its own for a test, waits until it takes tasks, and removes both.
+
+    `of` says of which kind: `objects.pool`, or `objects.serve_pool`.
+    """
     made: list[str] = []
 
-    def make(**spec: Any) -> str:
+    def make(of: Callable[..., dict[str, Any]] = objects.pool, **spec: Any) -> str:
         name = f"pool-{uuid.uuid4().hex[:8]}"
         made.append(name)
-        namespace.apply(objects.queue(name), objects.pool(name, client.address, **spec))
+        namespace.apply(objects.queue(name), of(name, client.address, **spec))
         wait_ready(namespace, name, spec.get("replicas", 2))
         return name
 

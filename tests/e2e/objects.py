@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from rig.manifests import task_queue, worker_pool
+from rig.manifests import restricted, task_queue, worker_pool
+from rig.release import image
 
-IMAGE = "localhost/petiole-e2e:1"
+IMAGE = image("e2e")
+PYTHON_IMAGE = image("e2e-python")
 
 #: The tasks, as a user writes them.
 TASKS: list[dict[str, Any]] = [
@@ -27,18 +29,15 @@ def queue(name: str, address: str = "petiole-redis:6379", **broker: Any) -> dict
 
 
 def pool(name: str, redis: str, version: str = "1", **spec: Any) -> dict[str, Any]:
-    """A WorkerPool that serves the queue of its name, in pods that Pod Security "restricted" takes."""
-    task = {
-        "name": "task",
-        "image": IMAGE,
-        "imagePullPolicy": "IfNotPresent",
-        "env": [{"name": "REDIS", "value": redis}, {"name": "VERSION", "value": version}],
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "resources": {"limits": {"memory": "64Mi"}},
-    }
-    security = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    template = {"spec": {"securityContext": security, "containers": [task]}}
+    """A WorkerPool of mode Exec that serves the queue of its name."""
+    env = [{"name": "REDIS", "value": redis}, {"name": "VERSION", "value": version}]
+    template = restricted(IMAGE, env=env, resources={"limits": {"memory": "64Mi"}})
     wanted = {"replicas": 2, "concurrency": 2, "tasks": TASKS, "drain": {"gracePeriod": "60s"}, **spec}
-    made = worker_pool(name, [name], template=template, **wanted)
-    del made["spec"]["image"]
-    return made
+    return worker_pool(name, [name], image=None, template=template, **wanted)
+
+
+def serve_pool(name: str, _redis: str, **spec: Any) -> dict[str, Any]:
+    """A WorkerPool of mode Serve with the handler of docs/task-contract.md that serves the queue of its name."""
+    serve = {"command": ["python3", "/app/handler.py"]}
+    wanted = {"replicas": 1, "concurrency": 2, "mode": "Serve", "serve": serve, **spec}
+    return worker_pool(name, [name], image=None, template=restricted(PYTHON_IMAGE), **wanted)

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from conftest import Client, pods, wait_ready
-from kube import Namespace
 from redis import RedisError
+from rig.kube import Namespace
 from rig.waiting import until
 
 WITHIN = 60

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import objects
 from conftest import Client, Gate, pods, wait_ready
-from kube import Namespace
+from rig.kube import Namespace
 from rig.waiting import until
 
 WITHIN = 60

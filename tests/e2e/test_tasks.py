@@ -6,7 +6,7 @@ import pytest
 from celery import states
 from celery.exceptions import WorkerLostError
 from conftest import Client, Gate, pods, wait_ready
-from kube import Namespace
+from rig.kube import Namespace
 from rig.waiting import until
 
 WITHIN = 60

@@ -12,14 +12,11 @@ from observing import Observer
 from publishing import QUEUES, Publisher
 from rig.redis_server import RedisServer
 from rig.waiting import until
-from target import Target
-from verdict import Kill, Pause
+from target import Dev
+from verdict import PROMISE, Kill, Pause
 
 #: A worker's lease, by the design.
 LEASE = 8.0
-#: Within this time all tasks of a killed worker have to run again; a fault that would keep all workers from doing so
-#: waits for its end.
-PROMISE = 10.0
 #: A task that is still running when its stopped worker goes on.
 LONG = LEASE + 12.0
 #: Seconds from one fault to the next kill.
@@ -66,7 +63,7 @@ def scaled(plan: Plan, scale: float) -> Plan:
 class Faults:
     """Does them."""
 
-    target: Target
+    target: Dev
     redis: RedisServer
     publisher: Publisher
     observer: Observer
@@ -146,14 +143,15 @@ class Faults:
         self._say(f"killed {victim.name}")
 
     def _settle(self) -> None:
-        """Lets the tasks of the last killed worker run again, as they were promised to."""
+        """Lets the tasks of the last killed worker run again, as they were promised to: for a fault that would keep all
+        workers from doing so."""
         last = max((kill.time for kill in self.kills), default=0.0)
         time.sleep(max(0.0, last + PROMISE + 1 - time.monotonic()))
 
-    def _runner_of(self, task: str | None) -> int:
+    def _runner_of(self, task: str | None) -> str:
         attempts = journal.read(self.journal).get(task or "", [])
         living = {victim.runner for victim in self.target.victims()}
-        return next((attempt.runner for attempt in attempts[-1:] if attempt.runner in living), 0)
+        return next((attempt.runner for attempt in attempts[-1:] if attempt.runner in living), "")
 
     def _say(self, text: str) -> None:
         print(f"  {time.monotonic() - self.begun:6.1f} s  {text}", file=sys.stderr, flush=True)

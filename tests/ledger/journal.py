@@ -11,8 +11,8 @@ class Attempt:
 
     task: str
     token: str
-    runner: int
-    """The runner whose process it was."""
+    runner: str
+    """The runner whose process it was: its process id, or its pod."""
     start: float
     last_sign: float
     """When it was last seen to live."""
@@ -31,7 +31,7 @@ def parse(text: str) -> Attempts:
     for line in text.splitlines():
         kind, time, task, token, *runner = line.split()
         if kind == "start":
-            attempt = Attempt(task, token, int(runner[0]), float(time), float(time))
+            attempt = Attempt(task, token, runner[0], float(time), float(time))
             by_token[token] = attempt
             attempts[task].append(attempt)
         else:

@@ -50,8 +50,8 @@ def read_write(time_: float, record: bytes) -> Write | None:
 class Observer:
     """Two threads of its own, since faults must not wait for what is looked at."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
         self.snapshots: list[Snapshot] = []
         self.writes: list[Write] = []
         self.ending = threading.Event()
@@ -81,7 +81,7 @@ class Observer:
         while not self.ending.is_set():
             # Redis is cut and restarted as part of the test; then the watching begins again.
             with contextlib.suppress(redis.RedisError):
-                watch(redis.Redis(port=self.port))
+                watch(redis.Redis(self.host, self.port))
             self.ending.wait(EVERY)
 
     def _holders(self, server: redis.Redis) -> None:

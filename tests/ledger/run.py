@@ -1,30 +1,44 @@
-"""Runs the ledgers and prints a line for each.
+"""Runs the ledgers and prints a line for each: those that need no cluster, or `--cluster` those that do.
 
 ONLY=NAME runs one; SCALE=0.05 runs a twentieth; SEED=N repeats the order of faults. Exits with 1 when a promise is
-broken.
+broken. `--names` prints which would run.
 """
 
+import argparse
 import os
 import random
 import sys
 from collections.abc import Callable
 
 import kill_redis
+import kill_redis_pods
 from rig.processes import adopt_orphans, end_leftovers
 
-LEDGERS: dict[str, Callable[[float, int], bool]] = {kill_redis.NAME: kill_redis.run}
+Ledgers = dict[str, Callable[[float, int], bool]]
+
+HERE: Ledgers = {kill_redis.NAME: kill_redis.run}
+ON_CLUSTER: Ledgers = {kill_redis_pods.NAME: kill_redis_pods.run}
 
 
 def main() -> int:
     """Runs what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cluster", action="store_true")
+    parser.add_argument("--names", action="store_true")
+    arguments = parser.parse_args()
     only = os.environ.get("ONLY") or None
     scale = float(os.environ.get("SCALE") or 1)
     seed = int(os.environ.get("SEED") or random.randrange(1 << 32))
-    if only not in (None, *LEDGERS):
-        print(f"no ledger is called {only}: ONLY takes {' or '.join(LEDGERS)}", file=sys.stderr)
+    names = [*HERE, *ON_CLUSTER]
+    if only not in (None, *names):
+        print(f"no ledger is called {only}: ONLY takes {' or '.join(names)}", file=sys.stderr)
         return 2
+    chosen = {name: run for name, run in (ON_CLUSTER if arguments.cluster else HERE).items() if only in (None, name)}
+    if arguments.names:
+        print(*chosen)
+        return 0
     adopt_orphans()
-    kept = [ledger(scale, seed) for name, ledger in LEDGERS.items() if only in (None, name)]
+    kept = [ledger(scale, seed) for ledger in chosen.values()]
     if left := end_leftovers():
         print("left behind:", *left, sep="\n  ", file=sys.stderr)
         return 1

@@ -1,9 +1,8 @@
-"""What the faults are done to: workers by their processes. A cluster is another target with the same verbs."""
+"""What the faults of `kill-redis` are done to: workers by their processes."""
 
 import os
 import signal
 from dataclasses import dataclass
-from typing import Protocol
 
 import psutil
 from rig.dev import PetioleDev
@@ -15,23 +14,7 @@ class Victim:
 
     name: str
     worker: int
-    runner: int
-
-
-class Target(Protocol):
-    """Where the workers run."""
-
-    def victims(self) -> list[Victim]:
-        """The workers that live now."""
-
-    def kill(self, victim: Victim) -> None:
-        """Ends a worker without a word."""
-
-    def pause(self, victim: Victim) -> None:
-        """Stops a worker so that it knows nothing of it."""
-
-    def resume(self, victim: Victim) -> None:
-        """Lets it go on."""
+    runner: str
 
 
 def runs(pid: int) -> bool:
@@ -51,7 +34,7 @@ class Dev:
     def victims(self) -> list[Victim]:
         """Those whose processes run."""
         return [
-            Victim(f"{replica.pool} {replica.worker}", replica.worker, replica.runner)
+            Victim(f"{replica.pool} {replica.worker}", replica.worker, str(replica.runner))
             for replica in self.dev.replicas()
             if replica.worker and replica.runner and runs(replica.worker)
         ]

@@ -46,7 +46,7 @@ def test_a_sign_of_life_after_the_successor_s_start_is_beside() -> None:
 def test_the_rerun_of_a_task_that_was_started_counts_from_the_kill() -> None:
     held = Snapshot(2.0, {"petiole:w7:1": "a"})
     journal = "start 1 a a1 7\nalive 2 a a1\nstart 9 a a2 8\nend 10 a a2\n"
-    verdict = judge(seen(journal, {}, kills=[Kill(2.0, 7, held)], snapshots=[held]))
+    verdict = judge(seen(journal, {}, kills=[Kill(2.0, "7", held)], snapshots=[held]))
     assert (verdict.twice, verdict.reruns, verdict.rerun_max) == (1, 1, 7.0)
 
 
@@ -54,28 +54,36 @@ def test_the_first_run_of_a_task_that_was_only_held_counts_too() -> None:
     held = Snapshot(2.0, {"petiole:w7:1": "a", "petiole:w7:2": "b", "petiole:w8:1": "c"})
     journal = "start 1 a a1 7\nalive 2 a a1\nstart 9 a a2 8\nend 10 a a2\nstart 11 b b1 8\nend 12 b b1\n"
     journal += "start 1 c c1 8\nend 3 c c1\nstart 30 c c2 8\nend 31 c c2\n"
-    verdict = judge(seen(journal, {}, kills=[Kill(2.0, 7, held)], snapshots=[held]))
+    verdict = judge(seen(journal, {}, kills=[Kill(2.0, "7", held)], snapshots=[held]))
     assert (verdict.reruns, verdict.rerun_max) == (2, 9.0)
 
 
 def test_the_time_counts_from_the_last_kill_before_the_rerun() -> None:
     first, second = Snapshot(2.0, {"petiole:w7:1": "a"}), Snapshot(9.0, {"petiole:w8:5": "a", "petiole:w8:4": "b"})
     journal = "start 1 a a1 7\nalive 2 a a1\nstart 8 b b1 8\nalive 9 b b1\nstart 15 a a2 9\nend 16 a a2\n"
-    kills = [Kill(2.0, 7, first), Kill(9.0, 8, second)]
+    kills = [Kill(2.0, "7", first), Kill(9.0, "8", second)]
     verdict = judge(seen(journal, {}, kills=kills, snapshots=[first, second]))
     assert (verdict.reruns, verdict.rerun_max) == (1, 6.0)
 
 
 def test_a_stopped_worker_that_lost_no_task_is_told() -> None:
     journal = "start 1 a a1 7\nalive 2 a a1\nstart 10 a a2 8\nend 11 a a2\n"
-    assert judge(seen(journal, {}, pauses=[Pause(2.0, 13.0, 7)])).idle_pauses == 0
-    assert judge(seen(journal, {}, pauses=[Pause(2.0, 13.0, 8)])).idle_pauses == 1
-    assert judge(seen(journal, {}, pauses=[Pause(2.0, 9.0, 7)])).idle_pauses == 1
+    assert judge(seen(journal, {}, pauses=[Pause(2.0, 13.0, "7")])).idle_pauses == 0
+    assert judge(seen(journal, {}, pauses=[Pause(2.0, 13.0, "8")])).idle_pauses == 1
+    assert judge(seen(journal, {}, pauses=[Pause(2.0, 9.0, "7")])).idle_pauses == 1
+
+
+def test_a_killed_worker_whose_tasks_were_all_done_is_told() -> None:
+    held = Snapshot(2.0, {"petiole:w7:1": "a"})
+    journal = "start 1 a a1 7\nend 2 a a1\n"
+    again = "start 9 a a2 8\nend 10 a a2\n"
+    assert judge(seen(journal, {}, kills=[Kill(1.5, "7", held)], snapshots=[held])).idle_kills == 1
+    assert judge(seen(journal + again, {}, kills=[Kill(1.5, "7", held)], snapshots=[held])).idle_kills == 0
 
 
 def test_a_start_that_the_killed_worker_had_ordered_is_no_rerun() -> None:
     held = Snapshot(2.0, {"petiole:w7:1": "a"})
     journal = "start 2.1 a a1 7\nalive 2.2 a a1\nstart 9 a a2 8\nend 10 a a2\n"
     earlier = Snapshot(2.15, held.held)
-    verdict = judge(seen(journal, {}, kills=[Kill(2.0, 7, held)], snapshots=[held, earlier]))
+    verdict = judge(seen(journal, {}, kills=[Kill(2.0, "7", held)], snapshots=[held, earlier]))
     assert verdict.rerun_max == 7.0

@@ -19,6 +19,8 @@ from itertools import pairwise
 from journal import Attempts
 from observing import Snapshot, Write, incarnation
 
+#: Seconds within which all tasks of a killed worker have to run again.
+PROMISE = 10.0
 #: A start that a killed worker had already ordered can still come this much later.
 IN_THE_PIPE = 0.25
 
@@ -28,8 +30,8 @@ class Kill:
     """A worker was killed with -9."""
 
     time: float
-    runner: int
-    """The runner at its side, as the parent of its attempts."""
+    runner: str
+    """The runner at its side, by which the journal knows its attempts."""
     held: Snapshot
     """What all workers held right after it."""
     redis_was_there: bool = True
@@ -41,7 +43,7 @@ class Pause:
 
     since: float
     until: float
-    runner: int
+    runner: str
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Verdict:
 
     idle_pauses: int
     """Stopped workers from whom no task was taken: a fault without an effect shows nothing."""
+    idle_kills: int
+    """Killed workers of whose tasks none had to run again."""
 
     @property
     def lost(self) -> int:
@@ -99,6 +103,7 @@ def judge(seen: Seen) -> Verdict:
         stale=stale_results(seen),
         beside=beside_successor(seen.attempts),
         idle_pauses=sum(not taken_over(pause, seen.attempts) for pause in seen.pauses),
+        idle_kills=idle_kills(seen),
     )
 
 
@@ -156,12 +161,22 @@ def rerun_delays(seen: Seen) -> list[float]:
     return list(delays.values())
 
 
+def idle_kills(seen: Seen) -> int:
+    """How many kills there were after which no task of the killed worker was started again."""
+    runners = runners_of_incarnations(seen.snapshots, seen.attempts)
+
+    def ran_again(kill: Kill, task: str) -> bool:
+        return any(is_rerun(attempt.start, attempt.runner, kill) for attempt in seen.attempts.get(task, []))
+
+    return sum(not any(ran_again(kill, task) for task in taken_by(kill, runners, seen.attempts)) for kill in seen.kills)
+
+
 def is_rerun(start: float, runner: int, kill: Kill) -> bool:
     """Whether a start came after the kill, and not from the killed worker's last orders."""
     return start > kill.time + (IN_THE_PIPE if runner == kill.runner else 0.0)
 
 
-def taken_by(kill: Kill, runners: Mapping[str, int], attempts: Attempts) -> Iterable[str]:
+def taken_by(kill: Kill, runners: Mapping[str, str], attempts: Attempts) -> Iterable[str]:
     """The tasks that the killed worker had started or held, and not settled."""
     for tag, task in kill.held.held.items():
         if incarnation(tag) in runners:
@@ -173,9 +188,9 @@ def taken_by(kill: Kill, runners: Mapping[str, int], attempts: Attempts) -> Iter
             yield task
 
 
-def runners_of_incarnations(snapshots: Iterable[Snapshot], attempts: Attempts) -> dict[str, int]:
+def runners_of_incarnations(snapshots: Iterable[Snapshot], attempts: Attempts) -> dict[str, str]:
     """Which runner serves which incarnation: that of the tasks which ran while it held them."""
-    votes: dict[str, Counter[int]] = defaultdict(Counter)
+    votes: dict[str, Counter[str]] = defaultdict(Counter)
     for snapshot in snapshots:
         for tag, task in snapshot.held.items():
             for attempt in attempts.get(task, []):

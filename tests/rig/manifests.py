@@ -1,4 +1,4 @@
-"""The resources that a test gives to `petiole dev`."""
+"""The resources that a test gives to `petiole dev` or applies to a cluster."""
 
 import json
 from collections.abc import Iterable
@@ -15,9 +15,26 @@ def task_queue(name: str, url: str, **spec: Any) -> dict[str, Any]:
 
 
 def worker_pool(name: str, queues: Iterable[str], **spec: Any) -> dict[str, Any]:
-    """A WorkerPool. `petiole dev` runs the commands on this machine, so its image is never looked at."""
+    """A WorkerPool. `petiole dev` runs the commands on this machine, so its image is never looked at.
+
+    With a pod template that names the image write `image=None`.
+    """
     spec = {"image": "none", "queues": [{"taskQueue": queue} for queue in queues], **spec}
+    spec = {field: value for field, value in spec.items() if value is not None}
     return {"apiVersion": API_VERSION, "kind": "WorkerPool", "metadata": {"name": name}, "spec": spec}
+
+
+def restricted(image: str, **container: Any) -> dict[str, Any]:
+    """A pod template that Pod Security "restricted" takes, for an image that runs as another user than root."""
+    task = {
+        "name": "task",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        **container,
+    }
+    security = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    return {"spec": {"securityContext": security, "containers": [task]}}
 
 
 def write(path: Path, resources: Iterable[dict[str, Any]]) -> Path:

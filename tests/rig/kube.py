@@ -1,4 +1,4 @@
-"""What the tests ask of kubectl, in one namespace of the cluster in use."""
+"""What tests and ledgers ask of kubectl, in one namespace of the cluster in use."""
 
 import json
 import os
@@ -13,6 +13,12 @@ ENVIRONMENT = {
     "KUBECONFIG": str(ROOT / ".cluster/kubeconfig"),
     "PATH": f"{ROOT}/.cluster/bin:{os.environ['PATH']}",
 }
+
+
+def in_use() -> str:
+    """Which cluster this checkout uses: local, kind or context:NAME; nothing when there is none."""
+    file = ROOT / ".cluster/in-use"
+    return file.read_text().strip() if file.exists() else ""
 
 
 def run(*command: str | Path, stdin: str | None = None, within: float = 240) -> str:

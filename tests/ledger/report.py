@@ -1,0 +1,37 @@
+"""Prints a ledger's verdict, in the one form that all ledgers have."""
+
+import sys
+
+from verdict import PROMISE, Verdict
+
+
+def report(name: str, verdict: Verdict, idle_kills: bool = False) -> bool:
+    """Prints the figures, and what is wrong with them; whether nothing is.
+
+    `idle_kills`: a kill after which nothing had to run again is wrong too, since the faults saw to it that there was
+    something.
+    """
+    print(
+        f"ledger {name} submitted={verdict.submitted} completed={verdict.completed} lost={verdict.lost}"
+        f" twice={verdict.twice} rerun_max_s={verdict.rerun_max:.1f}",
+        flush=True,
+    )
+    wrong = {
+        f"{verdict.lost} tasks are lost": [] if verdict.lost == 0 else ["their ids are in the journal or nowhere"],
+        f"a task of a killed worker ran again after {verdict.rerun_max:.1f} s, the promise is {PROMISE:g} s": (
+            [] if verdict.rerun_max <= PROMISE else [f"{verdict.reruns} tasks were taken by killed workers"]
+        ),
+        "tasks ended otherwise than with SUCCESS": [f"{task}: {state}" for task, state in verdict.failed.items()],
+        "results were written by a worker that had lost its lease": verdict.stale,
+        "attempts ran beside their successors": verdict.beside,
+        "stopped workers lost no task, so that nothing was tested": [str(verdict.idle_pauses)]
+        * (verdict.idle_pauses > 0),
+        "after a kill no task had to run again, so that nothing was tested": [str(verdict.idle_kills)]
+        * (idle_kills and verdict.idle_kills > 0),
+    }
+    for problem, instances in wrong.items():
+        if instances:
+            print(f"{name}: {problem}", *instances[:10], sep="\n  ", file=sys.stderr)
+    said = f"{verdict.reruns} tasks of killed workers ran again; stale results {len(verdict.stale)}"
+    print(f"{said}; beside their successors {len(verdict.beside)}", file=sys.stderr)
+    return not any(wrong.values())
