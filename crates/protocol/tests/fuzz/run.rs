@@ -1,0 +1,86 @@
+//! Runs of one decoder, and the corpus that they leave.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::mutate::{Numbers, mutated};
+
+/// Runs without `FUZZ_SECONDS`, beside the seeds: a few seconds for all decoders of a debug build.
+const RUNS: u64 = 500;
+
+/// The longest input that is kept.
+const KEPT: usize = 2 << 10;
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+fn corpus(target: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target).with_extension("txt")
+}
+
+/// Feeds a decoder. `outcome` runs it once, checks what came of it, and says in a word what that was.
+pub(crate) fn fuzz(target: &str, seeds: Vec<Vec<u8>>, outcome: impl Fn(&[u8]) -> String) {
+    assert!(!seeds.is_empty(), "{target} has no seeds");
+    let kept = fs::read_to_string(corpus(target)).unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    let mut slowest = (Duration::ZERO, Vec::new());
+    let mut once = |bytes: &[u8]| {
+        let start = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| outcome(bytes))).unwrap_or_else(|panic| {
+            eprintln!("{target}: this input fails: {}", STANDARD.encode(bytes));
+            resume_unwind(panic)
+        });
+        if start.elapsed() > slowest.0 {
+            slowest = (start.elapsed(), bytes.to_vec());
+        }
+        // Numbers and what stands in quotes would make every outcome new.
+        let mut quoted = false;
+        let word = |char: &char| {
+            quoted ^= *char == '"';
+            !quoted && !char.is_ascii_digit()
+        };
+        let short = outcome.len() < 16;
+        let word: String = if short { outcome } else { outcome.chars().filter(word).collect() };
+        seen.insert(word)
+    };
+    let mut inputs = seeds;
+    inputs.extend(kept.lines().map(|line| STANDARD.decode(line).unwrap()));
+    for input in &inputs {
+        once(input);
+    }
+    let known = inputs.len();
+    let (seconds, start) = (setting("FUZZ_SECONDS").map(Duration::from_secs), Instant::now());
+    let mut numbers = Numbers(setting("FUZZ_SEED").unwrap_or_default());
+    let mut runs = 0;
+    while seconds.map_or(runs < RUNS, |seconds| start.elapsed() < seconds) {
+        let input = mutated(&inputs, &mut numbers);
+        if once(&input) {
+            inputs.push(input);
+        }
+        runs += 1;
+    }
+    let new = &inputs[known..];
+    if seconds.is_some() {
+        let (time, bytes) = &slowest;
+        let text: String = STANDARD.encode(bytes).chars().take(400).collect();
+        eprintln!(
+            "fuzz {target} runs={runs} outcomes={} new={} slowest_ms={} of {} bytes: {text}",
+            inputs.len(),
+            new.len(),
+            time.as_millis(),
+            bytes.len()
+        );
+    }
+    if setting("FUZZ_KEEP").is_some() && new.iter().any(|input| input.len() <= KEPT) {
+        let lines = new.iter().filter(|input| input.len() <= KEPT).map(|input| STANDARD.encode(input) + "\n");
+        fs::create_dir_all(corpus(target).parent().unwrap()).unwrap();
+        fs::write(corpus(target), kept + &lines.collect::<String>()).unwrap();
+    }
+}
