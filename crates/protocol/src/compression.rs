@@ -6,7 +6,7 @@
 
 use std::io::{self, Read};
 
-use brotli_decompressor::Decompressor;
+use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use bzip2::read::BzDecoder;
 use lzma_rust2::XzReader;
 use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_zlib_with_limit};
@@ -100,7 +100,7 @@ impl Compression {
                 Ok(reader) => self.read(reader, limit),
                 Err(_) => Err(Undone::Corrupt(self)),
             },
-            Self::Brotli => self.read(Decompressor::new(body, CHUNK), limit),
+            Self::Brotli => self.read(Brotli::new(body), limit),
         }
     }
 
@@ -115,6 +115,44 @@ impl Compression {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(Undone::Corrupt(self)),
             }
+        }
+    }
+}
+
+/// A Brotli stream with a window of at most 16 MiB. The library's own reader takes the larger ones of an extension,
+/// which Python's does not.
+struct Brotli<'a> {
+    body: &'a [u8],
+    at: usize,
+    state: BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>,
+}
+
+impl<'a> Brotli<'a> {
+    fn new(body: &'a [u8]) -> Self {
+        let state = BrotliState::new_strict(StandardAlloc {}, StandardAlloc {}, StandardAlloc {});
+        Self { body, at: 0, state }
+    }
+}
+
+impl Read for Brotli<'_> {
+    fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+        let (mut left, mut room) = (self.body.len() - self.at, chunk.len());
+        let (mut written, mut total) = (0, 0);
+        let result = BrotliDecompressStream(
+            &mut left,
+            &mut self.at,
+            self.body,
+            &mut room,
+            &mut written,
+            chunk,
+            &mut total,
+            &mut self.state,
+        );
+        match result {
+            BrotliResult::ResultSuccess | BrotliResult::NeedsMoreOutput => Ok(written),
+            BrotliResult::NeedsMoreInput if written > 0 => Ok(written),
+            BrotliResult::NeedsMoreInput => Err(io::ErrorKind::UnexpectedEof.into()),
+            BrotliResult::ResultFailure => Err(io::ErrorKind::InvalidData.into()),
         }
     }
 }
@@ -193,6 +231,9 @@ mod tests {
         assert_eq!(Compression::Xz.decompress(&xz, 1000), Err(Undone::Corrupt(Compression::Xz)));
         let zstd = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xff, 0x01, 0x00, 0x00];
         assert_eq!(Compression::Zstd.decompress(&zstd, 1000), Err(Undone::Corrupt(Compression::Zstd)));
+        // An empty stream with Brotli's extension for windows over 16 MiB, here of 1 GiB.
+        let brotli = [0x11, 0xde];
+        assert_eq!(Compression::Brotli.decompress(&brotli, 1000), Err(Undone::Corrupt(Compression::Brotli)));
     }
 
     fn crc32(bytes: &[u8]) -> u32 {

@@ -269,7 +269,7 @@ fn an_accepted_form_is_read_as_its_content_type_says_and_not_as_it_looks() {
         "the body cannot be read as msgpack, as its content type says: byte 1: more than one value"
     );
     let refused = typed(&all, TASK, "application/x-yaml", b"").unwrap_err();
-    assert_eq!(refused.reason, Reason::Undecodable);
+    assert_eq!((refused.reason, &*refused.message), (Reason::InvalidTask, body::NOT_A_TRIPLE));
 }
 
 #[test]

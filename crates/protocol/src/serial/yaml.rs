@@ -38,7 +38,9 @@ pub(super) fn to_json(body: &[u8], limit: usize) -> Result<String, Unreadable> {
         })?;
         document.take(event, span.start.byte_offset().unwrap_or_default())?;
     }
-    Ok(document.writer.text())
+    let text = document.writer.text();
+    // A document without anything in it is null.
+    Ok(if text.is_empty() { "null".to_owned() } else { text })
 }
 
 /// How far a name without `?` before it may reach. `PyYAML`'s own bound, which its writer keeps.
@@ -188,7 +190,9 @@ mod tests {
             ("- !!str 1\n- ! 2\n- !!int '3'\n- !!float 4\n", r#"["1", "2", 3, 4.0]"#),
             ("- &a x\n- {*a : *a}", r#"["x", {"x": "x"}]"#),
             ("- &a 1\n- {*a : *a}", r#"[1, {"1": 1}]"#),
-            ("", ""),
+            ("", "null"),
+            ("# nothing\n", "null"),
+            ("\u{feff}- 1", "[1]"),
         ];
         for (body, text) in cases {
             assert_eq!(json(body).as_deref(), Ok(text), "{body}");

@@ -7,9 +7,12 @@ use rsa::pkcs8::DecodePublicKey as _;
 use rsa::traits::PublicKeyParts as _;
 use rsa::{BigUint, Pss, RsaPublicKey};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
-use x509_cert::der::{Encode as _, Tag, Tagged as _};
+use x509_cert::der::{DecodePem as _, Encode as _, Tag, Tagged as _};
 use x509_cert::name::Name;
 use x509_cert::time::Time;
+
+/// What ends a certificate in PEM.
+const END: &str = "-----END CERTIFICATE-----";
 
 /// The hash under the signatures, which messages do not name: Celery's `security_digest`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,11 +90,15 @@ impl Certificates {
 
     /// Adds the certificates of a file in PEM. One that has expired may be added: its signatures do not count.
     pub fn add_pem(&mut self, pem: &[u8]) -> Result<(), BadCertificate> {
-        let chain = x509_cert::Certificate::load_pem_chain(pem).map_err(BadCertificate::NotPem)?;
-        if chain.is_empty() {
+        // By hand, for the library's own reader of several panics on an empty file.
+        let mut rest = std::str::from_utf8(pem).map_err(|_| BadCertificate::Empty)?;
+        if !rest.contains(END) {
             return Err(BadCertificate::Empty);
         }
-        for certificate in chain {
+        while let Some((_, behind)) = rest.split_once(END) {
+            let (one, behind) = rest.split_at(rest.len() - behind.len());
+            rest = behind;
+            let certificate = x509_cert::Certificate::from_pem(one).map_err(BadCertificate::NotPem)?;
             let (id, certificate) = Certificate::read(&certificate)?;
             if self.by_id.contains_key(&id) {
                 return Err(BadCertificate::Duplicate(id));
@@ -184,4 +191,27 @@ fn issuer(name: &Name) -> Option<String> {
         }
     });
     values.collect::<Option<Vec<_>>>().map(|values| values.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_certificate_says_what_to_give() {
+        let why = |pem: &str| Certificates::default().add_pem(pem.as_bytes()).unwrap_err().to_string();
+        let empty = "there is no certificate: X.509 in PEM is needed, `-----BEGIN CERTIFICATE-----`";
+        for none in ["", "\n", "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"] {
+            assert_eq!(why(none), empty);
+        }
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(why(broken).starts_with("failed to read a certificate"));
+    }
+
+    #[test]
+    fn a_digest_has_the_name_that_the_setting_gives_it() {
+        assert_eq!(Digest::named("sha256"), Some(Digest::default()));
+        assert_eq!(Digest::named("SHA512"), Some(Digest::Sha512));
+        assert_eq!(Digest::named("md5"), None);
+    }
 }

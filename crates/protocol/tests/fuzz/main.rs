@@ -241,7 +241,10 @@ fn any_text_is_a_time_or_is_not() {
                 );
                 format!("{}", text.len())
             }
-            Err(error) => std::error::Error::source(&error).unwrap().to_string(),
+            Err(error) => {
+                let why = std::error::Error::source(&error).unwrap().to_string();
+                why.split(['"', ':']).next_back().unwrap_or_default().chars().take(30).collect()
+            }
         }
     });
 }

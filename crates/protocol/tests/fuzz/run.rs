@@ -32,22 +32,29 @@ pub(crate) fn fuzz(target: &str, seeds: Vec<Vec<u8>>, outcome: impl Fn(&[u8]) ->
     let mut seen = BTreeSet::new();
     let mut slowest = (Duration::ZERO, Vec::new());
     let mut once = |bytes: &[u8]| {
-        let start = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| outcome(bytes))).unwrap_or_else(|panic| {
+        let timed = || {
+            let start = Instant::now();
+            (outcome(bytes), start.elapsed())
+        };
+        let (outcome, took) = catch_unwind(AssertUnwindSafe(timed)).unwrap_or_else(|panic| {
             eprintln!("{target}: this input fails: {}", STANDARD.encode(bytes));
             resume_unwind(panic)
         });
-        if start.elapsed() > slowest.0 {
-            slowest = (start.elapsed(), bytes.to_vec());
+        if took > slowest.0 {
+            // Once more, for others share this machine.
+            let took = took.min(timed().1);
+            if took > slowest.0 {
+                slowest = (took, bytes.to_vec());
+            }
         }
-        // Numbers and what stands in quotes would make every outcome new.
+        // Numbers, what stands in quotes, and the ends of long messages would make every outcome new.
         let mut quoted = false;
-        let word = |char: &char| {
+        let letters = |char: &char| {
             quoted ^= *char == '"';
             !quoted && !char.is_ascii_digit()
         };
         let short = outcome.len() < 16;
-        let word: String = if short { outcome } else { outcome.chars().filter(word).collect() };
+        let word: String = if short { outcome } else { outcome.chars().filter(letters).take(60).collect() };
         seen.insert(word)
     };
     let mut inputs = seeds;
