@@ -77,15 +77,17 @@ impl Capture {
 
     /// What accepts nothing but what the signer of this capture has signed.
     fn signatures(&self) -> Accept {
+        Accept::of(["auth"], Some(&self.certificates())).unwrap()
+    }
+
+    /// The certificate of the signer of this capture.
+    fn certificates(&self) -> Arc<Certificates> {
         let by = if self.case.starts_with("signed by") { &*self.case } else { "signed" };
-        let certificates = Self::some("certificate");
-        let found = certificates
-            .iter()
-            .find(|capture| capture.release == self.release && capture.case == by)
-            .unwrap();
+        let all = Self::some("certificate");
+        let found = all.iter().find(|capture| capture.release == self.release && capture.case == by).unwrap();
         let mut certificates = Certificates::new(Digest::named(&found.text("digest")).unwrap());
         certificates.add_pem(found.text("pem").as_bytes()).unwrap();
-        Accept::of(["auth"], Some(&Arc::new(certificates))).unwrap()
+        Arc::new(certificates)
     }
 
     fn envelope(&self) -> Envelope {
@@ -259,6 +261,20 @@ fn a_signature_counts_where_its_certificate_does() {
         envelope.content_type = Some("application/json".to_owned());
         assert!(why(&accept, &envelope, valid).contains("this pool takes only signed tasks"));
     }
+}
+
+#[test]
+fn a_pool_that_demands_signatures_may_list_other_forms() {
+    let captures = Capture::some("message");
+    let signed = captures.iter().find(|capture| capture.case == "signed").unwrap();
+    let plain = captures.iter().find(|capture| capture.case == "plain").unwrap();
+    let both = Accept::of(["json", "auth"], Some(&signed.certificates())).unwrap();
+    for capture in [signed, plain] {
+        assert_eq!(both.read(&capture.envelope(), now()).unwrap().arguments(), b"[[1, 2], {}]");
+    }
+    let demands = both.only_signed().unwrap();
+    assert!(demands.read(&signed.envelope(), now()).is_ok());
+    assert_eq!(demands.read(&plain.envelope(), now()).unwrap_err().reason, Reason::Untrusted);
 }
 
 #[test]

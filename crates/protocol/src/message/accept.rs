@@ -19,6 +19,8 @@ pub struct Accept {
     accepted: [bool; Serializer::ALL.len()],
     /// Of those who may sign; a pool that does not accept `auth` has none.
     certificates: Option<Arc<Certificates>>,
+    /// No body counts that is not signed.
+    only_signed: bool,
 }
 
 impl Default for Accept {
@@ -43,7 +45,7 @@ pub enum NotAcceptable {
 
 impl Accept {
     fn nothing() -> Self {
-        Self { accepted: [false; Serializer::ALL.len()], certificates: None }
+        Self { accepted: [false; Serializer::ALL.len()], certificates: None, only_signed: false }
     }
 
     fn and(mut self, serializer: Serializer) -> Self {
@@ -69,7 +71,21 @@ impl Accept {
             }
             accept = accept.and(serializer);
         }
-        if accept.accepted.contains(&true) { Ok(accept) } else { Err(NotAcceptable::Nothing) }
+        let mut unsigned = Serializer::ALL.into_iter().filter(|serializer| *serializer != Serializer::Auth);
+        match (unsigned.any(|serializer| accept.accepts(serializer)), &accept.certificates) {
+            (true, _) => Ok(accept),
+            (false, Some(_)) => accept.only_signed(),
+            (false, None) => Err(NotAcceptable::Nothing),
+        }
+    }
+
+    /// The same, and every body must be signed, whatever else is listed. Under a signature kombu reads all forms; here a
+    /// pickle must be listed there, too.
+    pub fn only_signed(self) -> Result<Self, NotAcceptable> {
+        if self.certificates.is_none() {
+            return Err(NotAcceptable::NoCertificates);
+        }
+        Ok(Self { only_signed: true, ..self })
     }
 
     /// Whether bodies of this form are read.
@@ -79,9 +95,7 @@ impl Accept {
 
     /// Whether a body must be signed.
     pub fn demands_signatures(&self) -> bool {
-        Serializer::ALL
-            .iter()
-            .all(|serializer| self.accepts(*serializer) == (*serializer == Serializer::Auth))
+        self.only_signed
     }
 
     pub(super) fn certificates(&self) -> Option<&Certificates> {
@@ -109,6 +123,12 @@ mod tests {
         assert_eq!(accepted, [false, true, true, false, false]);
         let accepted = Serializer::ALL.map(|serializer| Accept::default().accepts(serializer));
         assert_eq!(accepted, [true, false, false, false, false]);
+    }
+
+    #[test]
+    fn signatures_cannot_be_demanded_without_certificates() {
+        assert_eq!(Accept::default().only_signed().unwrap_err(), NotAcceptable::NoCertificates);
+        assert!(!Accept::default().demands_signatures());
     }
 
     #[test]

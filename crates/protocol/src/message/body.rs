@@ -83,8 +83,13 @@ fn decode(
 ) -> Result<Decoded, Why> {
     let content_type = envelope.content_type.as_deref().filter(|name| !name.is_empty()).unwrap_or(TRUSTED[0]);
     let serializer = Serializer::of_content_type(content_type);
-    if serializer.is_none_or(|serializer| !accept.accepts(serializer)) && !TRUSTED.contains(&content_type) {
-        return Err(Why::content_disallowed(content_type, serializer, accept));
+    if !TRUSTED.contains(&content_type) {
+        if accept.demands_signatures() {
+            return Err(Why::unsigned(content_type));
+        }
+        if serializer.is_none_or(|serializer| !accept.accepts(serializer)) {
+            return Err(Why::content_disallowed(content_type, serializer, accept));
+        }
     }
     let body = decompress(&envelope.body, compression)?;
     if serializer != Some(Serializer::Auth) {

@@ -113,7 +113,7 @@ impl Message {
         self.body.pickled()
     }
 
-    /// The arguments as the client wrote them: the JSON text `[args, kwargs]`.
+    /// The arguments as the client wrote them: the JSON text `[args, kwargs]`. Of a pickle, `[[], {}]`.
     pub fn arguments(&self) -> Vec<u8> {
         let (args, kwargs) = (self.args(), self.kwargs());
         let mut arguments = Vec::with_capacity(args.len() + kwargs.len() + 4);

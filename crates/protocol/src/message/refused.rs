@@ -100,13 +100,6 @@ impl Why {
         serializer: Option<Serializer>,
         accept: &Accept,
     ) -> Self {
-        if accept.demands_signatures() {
-            let message = format!(
-                "the body is not signed (its content type is {content_type}), and this pool takes only signed tasks: \
-                 send the task with `serializer=\"auth\"`, after `app.setup_security()`"
-            );
-            return Self { reason: Reason::Untrusted, message };
-        }
         let known = serializer.map(Serializer::name).map(|name| format!("{name} ({content_type})"));
         let known = known.as_deref().unwrap_or(content_type);
         let instead = if accept.accepts(Serializer::Json) {
@@ -143,6 +136,14 @@ impl Why {
              protocol 2, Celery's default since 4.0 (`task_protocol = 2`)"
                 .to_owned(),
         )
+    }
+
+    pub(super) fn unsigned(content_type: &str) -> Self {
+        let message = format!(
+            "the body is not signed (its content type is {content_type}), and this pool takes only signed tasks: \
+             send the task with `serializer=\"auth\"`, after `app.setup_security()`"
+        );
+        Self { reason: Reason::Untrusted, message }
     }
 
     pub(super) fn untrusted(untrusted: &Untrusted) -> Self {

@@ -7,7 +7,8 @@
 //!
 //! The signer is named by its certificate's issuer and serial number; the signature is RSASSA-PSS with the longest salt
 //! that the key has room for. It covers the **body** alone: arguments and follow-ups, and in protocol 1 the whole task.
-//! In protocol 2 the headers (the task's name, its id, its times) are not signed, and a message can be sent again.
+//! In protocol 2 the headers (the task's name, its id, its times) are not signed, nor is the content type in either, and a
+//! message can be sent again.
 
 mod certificates;
 

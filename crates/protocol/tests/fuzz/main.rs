@@ -44,7 +44,10 @@ fn any_bytes_are_an_envelope_or_are_not() {
             if let Ok(with) = with_header(bytes, "x", "5") {
                 assert_eq!(Envelope::from_redis(&with).unwrap().headers.get("x"), Some("5"));
             }
-            format!("{:?} {}", envelope.content_type, envelope.properties.other.members().len().min(4))
+            let properties = &envelope.properties;
+            let known =
+                [&properties.reply_to, &properties.expiration, &properties.delivery_tag].map(Option::is_some);
+            format!("{known:?} {}", properties.other.is_empty())
         }
         Err(malformed) => malformed.to_string(),
     });
@@ -141,7 +144,10 @@ fn nothing_but_what_was_signed_is_trusted() {
                 assert!(signed_bodies.contains(&verified.body), "a forged signature");
                 read
             }
-            Err(untrusted) => untrusted.to_string(),
+            // Not the signer, whose name is mutated.
+            Err(untrusted) => {
+                format!("{untrusted:?}").chars().take_while(char::is_ascii_alphabetic).collect()
+            }
         }
     });
 }
@@ -234,11 +240,7 @@ fn any_text_is_a_time_or_is_not() {
         match time::parse(text) {
             Ok(instant) => {
                 let printed = time::print(instant);
-                assert_eq!(
-                    time::parse(&printed).unwrap().as_microsecond(),
-                    instant.as_microsecond(),
-                    "{printed}"
-                );
+                assert_eq!(time::print(time::parse(&printed).unwrap()), printed);
                 format!("{}", text.len())
             }
             Err(error) => {
@@ -283,7 +285,8 @@ fn judged(read: Result<Message, Refused>) -> String {
         }
         Err(refused) => {
             let _ = refused.exception();
-            refused.message
+            // What follows may be what was mutated.
+            refused.message.chars().take(25).collect()
         }
     }
 }
