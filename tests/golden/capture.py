@@ -30,6 +30,8 @@ SEP = "\x06\x16"
 CORE = {
     "plain", "values of Python's own types", "eta", "expires in seconds", "headers of a user", "root, parent, group",
     "callbacks", "chain", "stamps", "protocol 1, eta and expires", "retry",
+    "compression zstd", "serializer yaml", "serializer msgpack", "serializer pickle", "protocol 1 in yaml",
+    "yaml, every kind of value", "msgpack, every kind of value", "signed", "signed, protocol 1",
     "success in a group", "failure", "unknown task", "expired", "hard time limit", "worker lost",
 }
 
@@ -115,21 +117,25 @@ def lists(client):
     return found
 
 
-def understood(app, text):
+def understood(app, text, accept=("application/json",)):
     """What Celery's own worker reads in a message; what is null, 0 or empty is left out."""
     from celery.utils.time import maybe_iso8601, maybe_make_aware
-    from celery.worker.strategy import proto1_to_proto2
+    from celery.worker.strategy import hybrid_to_proto2, proto1_to_proto2
     from kombu.utils.json import dumps
 
     with app.connection() as connection:
         message = connection.default_channel.Message(json.loads(text), channel=connection.default_channel)
-        message.accept = {"application/json"}
+        message.accept = set(accept)
         try:
             body = message.decode()
         except Exception as error:
-            return {"error": type(error).__name__, "id": message.headers["id"], "task": message.headers["task"]}
+            task_id = message.headers.get("id") or message.properties["correlation_id"]
+            return {"error": type(error).__name__, "id": task_id, "task": message.headers.get("task")}
     headers = message.headers
-    if "task" not in headers:
+    # As the worker's strategy chooses: what has arguments in an object is a hybrid, also where the headers are empty.
+    if "args" in body:
+        body, headers, _, _ = hybrid_to_proto2(message, body)
+    elif "task" not in headers:
         body, headers, _, _ = proto1_to_proto2(message, body)
     args, kwargs, embed = body
 
@@ -158,6 +164,10 @@ def wanted(case):
     return "--core" not in sys.argv or case in CORE
 
 
+# The content types that `accepted` is read with.
+ACCEPTED = [f"application/{kind}" for kind in ("json", "x-yaml", "x-msgpack", "x-python-serialize")]
+
+
 class Messages:
     """Captures what each call writes."""
 
@@ -169,8 +179,17 @@ class Messages:
         publish()
         for key, text in lists(self.client):
             self.first.setdefault(case, text)
-            if wanted(case):
-                emit(kind="message", case=case, list=key, envelope=Raw(text), want=understood(self.app, text))
+            if not wanted(case):
+                continue
+            line = {"envelope": Raw(text), "want": understood(self.app, text)}
+            if not isinstance(line["want"], Raw):
+                line["accepted"] = understood(self.app, text, ACCEPTED)
+            emit(kind="message", case=case, list=key, **line)
+
+
+def plain(signature):
+    """A signature as the dictionary that it is: PyYAML does not write a class that it does not know."""
+    return json.loads(json.dumps(signature))
 
 
 def publish_all(say, tasks, version):
@@ -224,14 +243,39 @@ def publish_all(say, tasks, version):
         stamped = add.s(1, 2).set(task_id=next(IDS))
         stamped.stamp(tenant="t1", labels=["a", "b"])
         say("stamps", stamped.apply_async)
-    for name in ("zlib", "bzip2"):
+    for name in ("zlib", "bzip2", "lzma", "zstd", "brotli"):
         call(f"compression {name}", compression=name, args=[7] * 2)
+        call(f"compression {name}, a long body", task=echo, compression=name, args=[list(range(100, 300)), "é" * 200])
     for name in ("yaml", "msgpack", "pickle"):
         call(f"serializer {name}", serializer=name)
+        call(f"serializer {name}, callbacks", serializer=name, link=[plain(add.s(3)), plain(echo.s())])
+        call(f"serializer {name}, compressed", serializer=name, compression="bzip2", kwargs={"y": 2}, args=(1,))
+    texts = [
+        "yes", "No", "on", "~", "null", "", "1", "01", "0x1f", "1_000", "1:30", "1:30.5", "1.5", "1e3", "1.0e+3", ".inf",
+        "-.INF", ".nan", "<<", "=", "2024-01-02", "2024-01-02 03:04:05", " before", "after ", "two\nlines\n", "\n", "tab\t",
+        "'", '"', "#", "a: b", "a #b", "- a", "? a", "&a", "*a", "!a", "%a", "@a", "`a", "[a", "{a", "a,b", "|", ">", "---",
+        "...", "long " * 40, "x" * 200, "é☃🦀\u2028\x00\x7f\x85\ufeff\\", "true", "0o17", "1,000", "0b11", "+1", "-0", "a:",
+    ]
+    kinds += [2**31, 2**63, -(2**63), 2**64 - 1, 127, 128, -32, -33, -129, -32769, 65535, 65536, 1e16, 1e17, 0.1, 1 / 3]
+    kinds += [texts, list(range(20)), {f"name {number}": number for number in range(20)}, {"b": 1, "a": 2}, float("inf")]
+    shared = [1, {"a": 2}]
+    times = [eta, eta.replace(tzinfo=None), eta.astimezone(berlin).replace(microsecond=0), eta.date()]
+    binary = [b"text", b"\xff\x00", b"", b"long " * 40]
+    if version < (5, 3):
+        # This kombu has no JSON for them in which the tests could say what was read.
+        times = binary = []
+    call(
+        "yaml, every kind of value", task=echo, serializer="yaml", kwargs={"key: ": shared, "two\nlines": {1: 2, None: 3}},
+        args=kinds + times + binary + [shared, shared, 10**30, -(10**30)],
+    )
+    call("msgpack, every kind of value", task=echo, serializer="msgpack", args=kinds + binary, kwargs={"": {"": []}})
 
     tasks.app.conf.task_protocol = 1
     tasks.app.amqp.__dict__.pop("create_task_message", None)
     call("protocol 1")
+    for name in ("yaml", "msgpack", "pickle"):
+        call(f"protocol 1 in {name}", serializer=name, eta=eta, link=plain(add.s(3)))
+    call("protocol 1, compressed", compression="zlib")
     call("protocol 1, eta and expires", eta=eta, expires=eta, args=(1,), kwargs={"y": 2})
     call("protocol 1, countdown", countdown=60)
     call("protocol 1, group and limits", group_id="group", time_limit=10, soft_time_limit=5, retries=2)
@@ -254,6 +298,73 @@ def publish_local_time(say, tasks):
                 f"local time, protocol {protocol}, {case}",
                 lambda options=options: local.send_task("tasks.add", (1, 2), task_id=next(IDS), **options),
             )
+
+
+def publish_signed(say, tasks):
+    """Messages of the `auth` serializer, with certificates that are made here; their private keys are not kept."""
+    from celery.security.serialization import register_auth
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.x509.oid import NameOID
+    from kombu.serialization import registry
+
+    names = {
+        "signed": [(NameOID.COUNTRY_NAME, "DE"), (NameOID.ORGANIZATION_NAME, "Pétiole"), (NameOID.COMMON_NAME, "golden")],
+        "signed by a longer key": [(NameOID.COMMON_NAME, "golden")],
+    }
+    since = datetime.datetime(2020, 1, 1)
+    for (case, name), (bits, digest) in zip(names.items(), ((2048, "sha256"), (3073, "sha512"))):
+        key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+        name = x509.Name([x509.NameAttribute(oid, value) for oid, value in name])
+        certificate = x509.CertificateBuilder(
+            name, name, key.public_key(), x509.random_serial_number(), since, since.replace(year=2120)
+        ).sign(key, hashes.SHA256())
+        pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+        key = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode()
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "signer.pem").write_text(pem)
+            register_auth(key=key, cert=pem, store=folder, digest=digest)
+        if wanted(case):
+            emit(kind="certificate", case=case, pem=pem, digest=digest)
+
+        def call(case, **options):
+            say(case, lambda: tasks.add.apply_async((1, 2), task_id=next(IDS), serializer="auth", **options))
+
+        call(case)
+        if case != "signed":
+            continue
+        call("signed, compressed", compression="zlib", link=tasks.add.s(3))
+        tasks.app.conf.task_protocol = 1
+        tasks.app.amqp.__dict__.pop("create_task_message", None)
+        call("signed, protocol 1", link=tasks.add.s(3))
+        tasks.app.conf.task_protocol = 2
+        tasks.app.amqp.__dict__.pop("create_task_message", None)
+    registry.unregister("auth")
+
+
+def yaml_scalars():
+    """What PyYAML takes a plain scalar for."""
+    import yaml
+    from kombu.utils.json import dumps
+
+    texts = (
+        "~ null Null NULL nULL yes Yes YES yEs no on ON off y n true TRUE tRUE False 0 00 -0 +0 07 -07 08 0o7 0_ 0_7 1_000 _1 "
+        "1_ +12 - + -- 0x1F 0X1F -0xff 0x 0b101 0b2 1:30 1:60 -1:30 1:2:3 0:30 01:30 190:20:30 1. .5 . -.5 +.5 1.5 -1.5 1.5e3 "
+        "1.5e+3 1.5E-3 1e3 1.e+3 1_0.5_0 1:30.5 0:30.5 -1:30. .inf .Inf .INF .iNF +.inf -.inf .nan .NaN .NAN -.nan NaN inf "
+        "<< = 2024-01-02 2024-1-2 2024-01-02T03:04:05Z 2024-1-2t3:04:05 2024-01-02T03:04:05.678901234+05:30 "
+        "2024-01-02T03:04:05.5-3 2024-01-02T03:04 2024-01-02T03:04:05. 2024-13-02 2024-02-30 2024-01-02T25:04:05 a 1a 1,0 "
+        "123456789012345678901234567890 -0.0 1.0e+400 1e400 1.7976931348623157e+308 4.9e-324 5.e-324 12345678.9 0x_f 0b_1 "
+        "123456789012345680.0 0.0001 0.00001 1.0e+16 1.0e+15"
+    ).split() + ["2024-01-02 03:04:05", "2024-01-02 03:04:05 +05", "yes no", "1 2"]
+    for text in texts:
+        try:
+            want = Raw(dumps(yaml.safe_load(text)))
+        except Exception:
+            want = "error"
+        emit(kind="yaml", case=text, want=want)
 
 
 def publish_routed(say, tasks):
@@ -461,6 +572,11 @@ def main():
         publish_all(say, tasks, version)
         publish_local_time(say, tasks)
         publish_routed(say, tasks)
+        if version != (5, 4):
+            # 5.4 cannot open a store of certificates: it compares times that have a zone with times that have none.
+            publish_signed(say, tasks)
+        if "--core" not in sys.argv:
+            yaml_scalars()
         restore(say, tasks.app, client)
         for prefix in ("", "app", "{app}:"):
             app = celery.Celery("golden", broker=f"{url}/0", backend=f"{url}/0")

@@ -25,8 +25,10 @@ echo "$releases" | while read -r celery kombu redis; do
     venv=$venvs/celery-$celery
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
     echo "celery $celery: installing" >&2
+    # What kombu compresses by (its zstd is another package since 5.7), and what Celery signs by, stand last.
     "$venv/bin/pip" install --quiet --disable-pip-version-check \
-        "celery[redis,msgpack,yaml]==$celery" "kombu==$kombu" "redis==$redis"
+        "celery[redis,msgpack,yaml]==$celery" "kombu==$kombu" "redis==$redis" \
+        brotli==1.2.0 zstandard==0.25.0 backports.zstd==1.2.0 cryptography==46.0.3
     echo "celery $celery: capturing, some minutes" >&2
     core=--core
     [ "$celery" != "$newest" ] || core=

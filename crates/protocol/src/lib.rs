@@ -8,6 +8,7 @@
 //! - [`json`]: JSON as Python writes and reads it; values are cut out as text, not interpreted.
 //! - [`envelope`]: a message apart from its transport: headers, properties, body.
 //! - [`redis`]: an envelope as kombu writes it on Redis, and edits of that text.
+//! - [`compression`], [`signed`], [`serial`]: what a body may be wrapped in, on its way to JSON.
 //! - [`message`]: an envelope read as a task, of protocol 2 or 1.
 //! - [`record`]: result documents, and the exceptions in them.
 //! - [`control`]: remote control.
@@ -20,6 +21,7 @@
 //! Everything here is pure: no socket, no clock. What Celery adds that this code does not know is kept and passed
 //! on. `tests/golden` holds messages and documents of real Celery releases that all of this is held against.
 
+pub mod compression;
 pub mod control;
 pub mod envelope;
 pub mod event;
@@ -30,4 +32,6 @@ pub mod record;
 pub mod redis;
 pub mod repr;
 pub mod revoked;
+pub mod serial;
+pub mod signed;
 pub mod time;

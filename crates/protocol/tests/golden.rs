@@ -1,16 +1,20 @@
 //! Our reading and writing against what real Celery releases read and wrote: `tests/golden`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail the test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use petiole_protocol::envelope::Envelope;
 use petiole_protocol::json::{self, Object, quote};
 use petiole_protocol::keys::{self, BrokerKeys, PRIORITY_STEPS, ResultKeys, priority_step};
-use petiole_protocol::message::{FollowUps, Message, Reason, Refused};
+use petiole_protocol::message::{Accept, FollowUps, Message, Reason, Refused};
 use petiole_protocol::record::{Document, Exception, Extended};
 use petiole_protocol::redis::{mark_redelivered, with_header};
+use petiole_protocol::serial;
+use petiole_protocol::signed::{Certificates, Digest};
 use petiole_protocol::time;
 
 /// A line of a file of captures.
@@ -21,19 +25,25 @@ struct Capture {
 }
 
 impl Capture {
-    /// The captures of one kind, of all releases.
+    /// The captures of one kind, which every release has.
     fn all(kind: &str) -> Vec<Self> {
+        let captures = Self::some(kind);
+        let releases: BTreeSet<_> = captures.iter().map(|capture| &*capture.release).collect();
+        assert!(releases.len() >= 6, "captures of kind {kind}: {releases:?}");
+        captures
+    }
+
+    /// The captures of one kind, of the releases that have any.
+    fn some(kind: &str) -> Vec<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
         let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
         files.sort();
-        assert!(files.len() >= 6, "captures of the supported releases: {files:?}");
         let mut captures = Vec::new();
         for file in files {
             let release = file.file_stem().unwrap().to_str().unwrap().to_owned();
             let lines = fs::read_to_string(&file).unwrap();
             let lines: Vec<_> = lines.lines().map(|line| Object::read(line.as_bytes()).unwrap()).collect();
-            let before = captures.len();
             captures.extend(lines.into_iter().filter(|line| line.get("kind") == Some(&quote(kind))).map(
                 |line| Self {
                     release: release.clone(),
@@ -41,7 +51,6 @@ impl Capture {
                     line,
                 },
             ));
-            assert!(captures.len() > before, "{release} has no captures of kind {kind}");
         }
         captures
     }
@@ -62,6 +71,25 @@ impl Capture {
         Object::read(self.raw(member).as_bytes()).unwrap()
     }
 
+    fn is_signed(&self) -> bool {
+        self.case.starts_with("signed")
+    }
+
+    /// What accepts nothing but what the signer of this capture has signed.
+    fn signatures(&self) -> Accept {
+        Accept::of(["auth"], Some(&self.certificates())).unwrap()
+    }
+
+    /// The certificate of the signer of this capture.
+    fn certificates(&self) -> Arc<Certificates> {
+        let by = if self.case.starts_with("signed by") { &*self.case } else { "signed" };
+        let all = Self::some("certificate");
+        let found = all.iter().find(|capture| capture.release == self.release && capture.case == by).unwrap();
+        let mut certificates = Certificates::new(Digest::named(&found.text("digest")).unwrap());
+        certificates.add_pem(found.text("pem").as_bytes()).unwrap();
+        Arc::new(certificates)
+    }
+
     fn envelope(&self) -> Envelope {
         Envelope::from_redis(self.raw("envelope").as_bytes()).unwrap()
     }
@@ -73,8 +101,18 @@ fn said<'a>(members: impl IntoIterator<Item = (&'a str, Option<String>)>) -> BTr
     some.filter(|(_, value)| !matches!(&**value, "null" | "0" | "\"\"" | "[]" | "{}")).collect()
 }
 
-fn what_we_read(envelope: &Envelope) -> BTreeMap<String, String> {
-    let message = match Message::read(envelope) {
+/// A time at which the certificates of the captures are valid.
+fn now() -> Timestamp {
+    "2030-01-01T00:00:00Z".parse().unwrap()
+}
+
+/// The form in which the captures hold what Celery read.
+fn of_celery(wanted: &Object) -> BTreeMap<String, String> {
+    said(wanted.members().iter().map(|(name, value)| (&**name, Some((*value).to_owned()))))
+}
+
+fn what_we_read(accept: &Accept, envelope: &Envelope) -> BTreeMap<String, String> {
+    let message = match accept.read(envelope, now()) {
         Ok(message) => message,
         Err(Refused { reason, id, task, .. }) => {
             let error = Some(quote(reason.as_str()));
@@ -86,7 +124,7 @@ fn what_we_read(envelope: &Envelope) -> BTreeMap<String, String> {
         }
     };
     let text = |text: &Option<String>| text.as_deref().map(quote);
-    let instant = |instant: Option<jiff::Timestamp>| instant.map(|instant| quote(&time::print(instant)));
+    let instant = |instant: Option<Timestamp>| instant.map(|instant| quote(&time::print(instant)));
     let FollowUps { callbacks, errbacks, chain, chord } = message.follow_ups();
     let info = &envelope.properties.delivery_info;
     let arguments = String::from_utf8(message.arguments()).unwrap();
@@ -124,16 +162,146 @@ fn what_we_read(envelope: &Envelope) -> BTreeMap<String, String> {
 #[test]
 fn every_message_is_read_as_celery_reads_it() {
     for capture in Capture::all("message") {
+        let accept = if capture.is_signed() { capture.signatures() } else { Accept::default() };
+        let read = what_we_read(&accept, &capture.envelope());
+        assert_eq!(read, of_celery(&capture.object("want")), "{}", capture.name());
+    }
+}
+
+#[test]
+fn what_is_not_accepted_by_default_is_read_as_celery_reads_it_where_it_is() {
+    let accept = Accept::of(["json", "yaml", "msgpack"], None).unwrap();
+    let mut seen = BTreeSet::new();
+    for capture in Capture::all("message") {
+        let Some(accepted) = capture.line.get("accepted") else { continue };
         let envelope = capture.envelope();
-        if capture.case == "compression bzip2" {
-            let refused = Message::read(&envelope).unwrap_err();
-            assert_eq!(refused.reason, Reason::UnsupportedCompression);
+        if capture.case.contains("pickle") {
             continue;
         }
-        let want = capture.object("want");
-        let want = want.members();
-        let want = said(want.iter().map(|(name, value)| (&**name, Some((*value).to_owned()))));
-        assert_eq!(what_we_read(&envelope), want, "{}", capture.name());
+        let wanted = of_celery(&Object::read(accepted.as_bytes()).unwrap());
+        assert_eq!(what_we_read(&accept, &envelope), wanted, "{}", capture.name());
+        seen.insert(envelope.content_type.unwrap());
+    }
+    let forms = ["application/x-msgpack", "application/x-yaml"].map(str::to_owned);
+    assert_eq!(seen, BTreeSet::from(forms));
+}
+
+#[test]
+fn of_a_pickle_the_headers_are_read_as_celery_reads_them() {
+    let accept = Accept::of(["pickle"], None).unwrap();
+    for capture in Capture::all("message").iter().filter(|capture| capture.case.contains("pickle")) {
+        let envelope = capture.envelope();
+        if capture.case.starts_with("protocol 1") {
+            assert_eq!(accept.read(&envelope, now()).unwrap_err().reason, Reason::InvalidTask);
+            continue;
+        }
+        let mut wanted = of_celery(&capture.object("accepted"));
+        wanted.retain(|name, _| !["args", "kwargs", "callbacks", "errbacks"].contains(&&**name));
+        assert_eq!(what_we_read(&accept, &envelope), wanted, "{}", capture.name());
+        let message = accept.read(&envelope, now()).unwrap();
+        let pickle = message.pickled().unwrap();
+        assert!(pickle.starts_with(b"\x80\x04") && pickle.ends_with(b"."), "{}", capture.name());
+    }
+}
+
+#[test]
+fn every_form_of_a_message_has_the_arguments_of_the_plain_one() {
+    let accept = Accept::of(["json", "yaml", "msgpack"], None).unwrap();
+    let captures = Capture::all("message");
+    let forms = |case: &str| {
+        let same = [
+            "serializer yaml",
+            "serializer msgpack",
+            "protocol 1",
+            "protocol 1 in yaml",
+            "protocol 1 in msgpack",
+        ];
+        same.contains(&case)
+            || case == "protocol 1, compressed"
+            || case == "signed"
+            || case == "signed, protocol 1"
+    };
+    let mut count = 0;
+    for capture in captures.iter().filter(|capture| forms(&capture.case)) {
+        let accept = if capture.is_signed() { &capture.signatures() } else { &accept };
+        let message = accept.read(&capture.envelope(), now()).unwrap();
+        assert_eq!(message.arguments(), b"[[1, 2], {}]", "{}", capture.name());
+        count += 1;
+    }
+    assert!(count >= 6 * 4, "{count}");
+}
+
+#[test]
+fn a_signature_counts_where_its_certificate_does() {
+    for capture in Capture::all("message").iter().filter(|capture| capture.is_signed()) {
+        let mut envelope = capture.envelope();
+        let accept = capture.signatures();
+        let why = |accept: &Accept, envelope: &Envelope, now: &str| {
+            let refused = accept.read(envelope, now.parse().unwrap()).unwrap_err();
+            assert_eq!(refused.reason, Reason::Untrusted, "{}: {}", capture.name(), refused.message);
+            refused.message
+        };
+        let (valid, early, late) = ("2030-01-01T00:00:00Z", "2019-12-31T23:59:59Z", "2120-01-01T00:00:00Z");
+        assert!(why(&Accept::default(), &envelope, valid).contains("no certificates to verify it by"));
+        for time in [early, late] {
+            let dates = "is valid from 2020-01-01T00:00:00Z to 2120-01-01T00:00:00Z";
+            assert!(why(&accept, &envelope, time).contains(dates), "{}", capture.name());
+        }
+        if envelope.headers.get("compression").is_none() {
+            // The last letters are those of the signed body.
+            let mut changed = envelope.body.to_vec();
+            let last = changed.len() - 8;
+            changed[last] = if changed[last] == b'A' { b'B' } else { b'A' };
+            envelope.body = changed.into();
+            assert!(why(&accept, &envelope, valid).contains("the signature is not one of the body"));
+        }
+        envelope.headers.set("compression", b"null").unwrap();
+        envelope.body = "[[], {}, {}]".into();
+        assert!(why(&accept, &envelope, valid).starts_with("the body is not signed"));
+        envelope.content_type = Some("application/json".to_owned());
+        assert!(why(&accept, &envelope, valid).contains("this pool takes only signed tasks"));
+    }
+}
+
+#[test]
+fn a_pool_that_demands_signatures_may_list_other_forms() {
+    let captures = Capture::some("message");
+    let signed = captures.iter().find(|capture| capture.case == "signed").unwrap();
+    let plain = captures.iter().find(|capture| capture.case == "plain").unwrap();
+    let both = Accept::of(["json", "auth"], Some(&signed.certificates())).unwrap();
+    for capture in [signed, plain] {
+        assert_eq!(both.read(&capture.envelope(), now()).unwrap().arguments(), b"[[1, 2], {}]");
+    }
+    let demands = both.only_signed().unwrap();
+    assert!(demands.read(&signed.envelope(), now()).is_ok());
+    assert_eq!(demands.read(&plain.envelope(), now()).unwrap_err().reason, Reason::Untrusted);
+}
+
+#[test]
+fn another_signer_is_not_trusted() {
+    let captures = Capture::some("message");
+    let signed: Vec<_> = captures.iter().filter(|capture| capture.case == "signed").collect();
+    for capture in &signed {
+        let others = signed.iter().filter(|other| other.release != capture.release);
+        let accepts: Vec<_> = others.map(|other| other.signatures()).collect();
+        assert!(accepts.len() >= 4, "all releases but 5.4 can sign");
+        for accept in accepts {
+            let message = accept.read(&capture.envelope(), now()).unwrap_err().message;
+            assert!(message.contains("whose certificate this pool does not have"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_plain_scalar_of_yaml_is_what_pyyaml_takes_it_for() {
+    let captures = Capture::some("yaml");
+    assert!(captures.len() > 100);
+    for capture in captures {
+        let read = serial::yaml_to_json(capture.case.as_bytes(), 1000);
+        match capture.raw("want") {
+            "\"error\"" => assert!(read.is_err(), "{}: {read:?}", capture.name()),
+            want => assert_eq!(read.as_deref(), Ok(want), "{}", capture.name()),
+        }
     }
 }
 

@@ -85,9 +85,13 @@ impl Object {
 
     /// Appends the members of another.
     pub(crate) fn extend(&mut self, other: &Self) {
-        for (name, value) in other.members() {
-            self.push(&name, value);
-        }
+        // The text is known to be valid. Names stay as they came: half a surrogate pair has no text.
+        let _ = Scanner::new(other.text.as_bytes()).and_then(|mut scanner| {
+            scanner.object(|scanner, name| {
+                self.push_raw(name.json, scanner.value()?);
+                Ok(())
+            })
+        });
     }
 }
 
@@ -183,6 +187,13 @@ mod tests {
         object.push("a", "1");
         object.push("b", "[]");
         assert_eq!(object.as_str(), r#"{ "a": 1, "b": []}"#);
+    }
+
+    #[test]
+    fn names_that_no_text_holds_are_passed_on() {
+        let mut object = Object::read(b"{\"a\": 1}").unwrap();
+        object.extend(&Object::read(b"{ \"\\udc00\": [ 2] , \"b\\n\":3}").unwrap());
+        assert_eq!(object.as_str(), r#"{"a": 1, "\udc00": [ 2], "b\n": 3}"#);
     }
 
     #[test]

@@ -55,12 +55,15 @@ impl<'a> Fields<'a> {
     }
 
     /// These fields of a body of protocol 1, with what counts of the headers.
-    pub(super) fn with_headers(self, headers: &Self) -> Self {
-        if headers.task.is_some() {
-            return headers.over(&self);
+    ///
+    /// What has `args` is a hybrid, to which any header of a field's name counts more than the body, a user's own
+    /// included. Only a body without is read by itself, and there `taskset`, the older name of `group`, wins over it.
+    /// Both are Celery's rules; that a hybrid may have a `taskset` alone is ours.
+    pub(super) fn with_headers(self, headers: &Self, has_args: bool) -> Self {
+        if has_args {
+            let group = present(self.group).or(self.taskset);
+            return headers.over(&Self { group, ..self });
         }
-        // A user's header may have the name of a field: it is one only where the headers name the task.
-        // `taskset` is the older name of `group`, and wins over it (Celery's rule).
         Self { group: self.taskset.or(self.group), ..self }
     }
 
@@ -132,7 +135,9 @@ fn parsed<T: std::str::FromStr>(
 
 fn timestamp(field: &'static str, json: Option<&str>) -> Result<Option<Timestamp>, Why> {
     let expected = "an ISO-8601 time such as \"2030-01-31T12:00:00+00:00\", or null";
-    match text(field, json) {
+    // A producer of protocol 1 may have left the time to its serializer.
+    let typed = json.and_then(Object::of).filter(|typed| typed.get("__type__") == Some("\"datetime\""));
+    match text(field, typed.as_ref().and_then(|typed| typed.get("__value__")).or(json)) {
         Ok(None) => Ok(None),
         Ok(Some(text)) if text.is_empty() => Ok(None),
         Ok(Some(text)) => time::parse(&text).map(Some).map_err(|_| Why::field(field, expected, &text)),

@@ -1,9 +1,12 @@
 //! Why an envelope is not a task that can run, in words that say what to write instead.
 
+use super::Accept;
 use super::fields::Fields;
 use crate::envelope::Envelope;
 use crate::json::{self, Invalid};
 use crate::record::Exception;
+use crate::serial::Serializer;
+use crate::signed::Untrusted;
 
 /// What is wrong with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,6 +15,8 @@ pub enum Reason {
     Undecodable,
     /// The body is of a type that is not accepted.
     ContentDisallowed,
+    /// The body is signed, and the signature is not trusted; or it is not, and must be.
+    Untrusted,
     /// The body is compressed by a method that is not supported.
     UnsupportedCompression,
     /// A field has a value that no task can have.
@@ -26,6 +31,7 @@ impl Reason {
         match self {
             Self::Undecodable => "Undecodable",
             Self::ContentDisallowed => "ContentDisallowed",
+            Self::Untrusted => "Untrusted",
             Self::UnsupportedCompression => "UnsupportedCompression",
             Self::InvalidTask => "InvalidTask",
             Self::NotATask => "NotATask",
@@ -52,6 +58,7 @@ impl Refused {
         match self.reason {
             Reason::Undecodable | Reason::UnsupportedCompression => Exception::decode_error(&self.message),
             Reason::ContentDisallowed => Exception::content_disallowed(&self.message),
+            Reason::Untrusted => Exception::security_error(&self.message),
             Reason::InvalidTask | Reason::NotATask => Exception::invalid_task(&self.message),
         }
     }
@@ -65,11 +72,6 @@ pub(super) struct Why {
 }
 
 impl Why {
-    #[cfg(test)]
-    pub(super) fn message(&self) -> &str {
-        &self.message
-    }
-
     pub(super) fn undecodable(message: String) -> Self {
         Self { reason: Reason::Undecodable, message }
     }
@@ -93,24 +95,71 @@ impl Why {
     }
 
     /// In kombu's words, and what to write instead.
-    pub(super) fn content_disallowed(content_type: &str) -> Self {
-        let known = match content_type {
-            "application/x-python-serialize" => "pickle (application/x-python-serialize)",
-            "application/x-yaml" => "yaml (application/x-yaml)",
-            "application/x-msgpack" => "msgpack (application/x-msgpack)",
-            other => other,
+    pub(super) fn content_disallowed(
+        content_type: &str,
+        serializer: Option<Serializer>,
+        accept: &Accept,
+    ) -> Self {
+        let known = serializer.map(Serializer::name).map(|name| format!("{name} ({content_type})"));
+        let known = known.as_deref().unwrap_or(content_type);
+        let instead = if accept.accepts(Serializer::Json) {
+            "send the task as JSON, by `task_serializer = \"json\"` in the client's configuration or \
+             `serializer=\"json\"` in the call"
+        } else {
+            "send the task by a serializer that this pool accepts"
         };
-        let message = format!(
-            "Refusing to deserialize untrusted content of type {known}: send the task as JSON, by \
-             `task_serializer = \"json\"` in the client's configuration or `serializer=\"json\"` in the call"
-        );
+        let otherwise = match serializer {
+            Some(Serializer::Pickle) => {
+                "; a pickle runs code when it is read, so that only a Serve handler may take it, whose pool accepts \
+                 `pickle`"
+                    .to_owned()
+            }
+            Some(serializer) => format!("; or let the pool accept `{}`", serializer.name()),
+            None => String::new(),
+        };
+        let message =
+            format!("Refusing to deserialize untrusted content of type {known}: {instead}{otherwise}");
         Self { reason: Reason::ContentDisallowed, message }
+    }
+
+    pub(super) fn plain_text(content_type: Option<&str>) -> Self {
+        let content_type = content_type.unwrap_or("not named, which means application/data");
+        Self::invalid(format!(
+            "the body is plain text (its content type is {content_type}), which no task is: send it as JSON, with the \
+             content type application/json"
+        ))
+    }
+
+    pub(super) fn pickled_protocol_1() -> Self {
+        Self::invalid(
+            "a pickled message of protocol 1 has its task's name in the pickle, which is not read: send it by \
+             protocol 2, Celery's default since 4.0 (`task_protocol = 2`)"
+                .to_owned(),
+        )
+    }
+
+    pub(super) fn unsigned(content_type: &str) -> Self {
+        let message = format!(
+            "the body is not signed (its content type is {content_type}), and this pool takes only signed tasks: \
+             send the task with `serializer=\"auth\"`, after `app.setup_security()`"
+        );
+        Self { reason: Reason::Untrusted, message }
+    }
+
+    pub(super) fn untrusted(untrusted: &Untrusted) -> Self {
+        Self { reason: Reason::Untrusted, message: untrusted.to_string() }
+    }
+
+    pub(super) fn no_certificates() -> Self {
+        let message = "the body is signed, and this pool has no certificates to verify it by: let the pool accept \
+                       `auth` and give it the signers' certificates, or send the task with `serializer=\"json\"`";
+        Self { reason: Reason::Untrusted, message: message.to_owned() }
     }
 
     pub(super) fn unsupported_compression(method: &str) -> Self {
         let message = format!(
-            "the body is compressed by {method:?}, which is not supported: send the task with \
-             `compression=\"gzip\"`, or without"
+            "the body is compressed by {method:?}, which is not supported: send the task with `compression=\"gzip\"`, \
+             \"bzip2\", \"lzma\", \"zstd\" or \"brotli\", or without"
         );
         Self { reason: Reason::UnsupportedCompression, message }
     }

@@ -63,12 +63,38 @@ fn a_hybrid_has_its_headers_over_its_body() {
 }
 
 #[test]
-fn a_users_headers_do_not_touch_a_task_of_protocol_1() {
+fn a_header_of_a_fields_name_counts_more_than_a_body_with_args() {
+    let headers = r#"{"id": "mine", "retries": 7, "group": null}"#;
+    let body =
+        r#"{"task": "t", "id": "i", "retries": 1, "group": "old", "shadow": "s", "args": [], "chain": [1]}"#;
+    let message = read(headers, body).unwrap();
+    assert_eq!((&*message.task, &*message.id, message.retries), ("t", "mine", 7));
+    assert_eq!((message.group.as_deref(), message.shadow.as_deref()), (None, Some("s")));
+    assert!(!message.has_follow_ups(), "protocol 1 knows no chain");
+    let group = |body: &str| read("{}", body).unwrap().group;
+    let both = r#"{"task": "t", "id": "i", "group": "new", "taskset": "old", "args": []}"#;
+    assert_eq!(group(both).as_deref(), Some("new"));
+    let alone = r#"{"task": "t", "id": "i", "group": null, "taskset": "old", "args": []}"#;
+    assert_eq!(group(alone).as_deref(), Some("old"));
+}
+
+#[test]
+fn a_users_headers_do_not_touch_a_body_without_args() {
     let body = r#"{"task": "t", "id": "i", "group": "old", "taskset": "new", "chain": [1]}"#;
     let message = read(r#"{"id": "mine", "retries": 7, "shadow": "s"}"#, body).unwrap();
     assert_eq!((&*message.id, message.retries, message.shadow.as_deref()), ("i", 0, None));
     assert_eq!(message.group.as_deref(), Some("new"));
     assert_eq!((message.args(), message.kwargs(), message.has_follow_ups()), ("[]", "{}", false));
+}
+
+#[test]
+fn a_time_that_the_serializer_wrote_is_a_time() {
+    let body = r#"{"task": "t", "id": "i", "args": [], "eta": {"__type__": "datetime", "__value__": "2031-02-03T04:05:06"},
+                   "expires": null}"#;
+    let message = read("{}", body).unwrap();
+    assert_eq!(message.eta, Some("2031-02-03T04:05:06Z".parse().unwrap()));
+    let date = r#"{"task": "t", "id": "i", "args": [], "eta": {"__type__": "decimal", "__value__": "5"}}"#;
+    assert_eq!(refused("{}", date).reason, Reason::InvalidTask);
 }
 
 #[test]
@@ -178,23 +204,90 @@ fn a_refusal_says_whose_task_it_was() {
     assert_eq!((refused.id.as_deref(), refused.task.as_deref()), (Some("i"), Some("t")));
 }
 
+/// What comes of a body of this content type where these are accepted.
+fn typed(accepted: &[&str], headers: &str, content_type: &str, body: &[u8]) -> Result<Message, Refused> {
+    let mut envelope = envelope(headers, "");
+    envelope.content_type = Some(content_type.to_owned());
+    envelope.body = body.to_vec().into();
+    Accept::of(accepted.iter().copied(), None).unwrap().read(&envelope, Timestamp::UNIX_EPOCH)
+}
+
+const TASK: &str = r#"{"task": "t", "id": "i"}"#;
+const PICKLE: &str = "application/x-python-serialize";
+
 #[test]
 fn another_content_type_is_refused_in_kombus_words() {
-    let mut pickled = envelope(r#"{"task": "t", "id": "i"}"#, "");
-    pickled.content_type = Some("application/x-python-serialize".to_owned());
-    let refused = Message::read(&pickled).unwrap_err();
-    assert_eq!(refused.reason, Reason::ContentDisallowed);
+    let why = |accepted: &[&str], content_type: &str| {
+        let refused = typed(accepted, TASK, content_type, b"").unwrap_err();
+        assert_eq!(refused.reason, Reason::ContentDisallowed);
+        refused.message
+    };
     assert_eq!(
-        refused.message,
-        "Refusing to deserialize untrusted content of type pickle (application/x-python-serialize): send the task as \
-         JSON, by `task_serializer = \"json\"` in the client's configuration or `serializer=\"json\"` in the call"
+        why(&["json"], "application/x-yaml"),
+        "Refusing to deserialize untrusted content of type yaml (application/x-yaml): send the task as JSON, by \
+         `task_serializer = \"json\"` in the client's configuration or `serializer=\"json\"` in the call; or let the \
+         pool accept `yaml`"
     );
-    pickled.content_type = None;
-    assert_eq!(Message::read(&pickled).unwrap_err().reason, Reason::ContentDisallowed);
+    assert!(why(&["json"], PICKLE).ends_with(
+        "in the call; a pickle runs code when it is read, so that only a Serve handler may take it, whose pool accepts \
+         `pickle`"
+    ));
+    assert_eq!(
+        why(&["yaml"], "application/json"),
+        "Refusing to deserialize untrusted content of type json (application/json): send the task by a serializer that \
+         this pool accepts; or let the pool accept `json`"
+    );
+    assert!(why(&["json"], "text/plain").contains("content of type text/plain: send the task as JSON"));
 }
 
 #[test]
-fn zlib_is_undone_and_other_compression_refused() {
+fn plain_text_is_trusted_and_no_task() {
+    for content_type in ["application/data", "application/text", ""] {
+        let refused = typed(&["json"], TASK, content_type, b"[[], {}, {}]").unwrap_err();
+        assert_eq!(refused.reason, Reason::InvalidTask);
+        assert!(refused.message.starts_with("the body is plain text"), "{}", refused.message);
+        let refused = typed(&["json"], "{}", content_type, b"{\"task\": \"t\"}").unwrap_err();
+        assert_eq!(refused.reason, Reason::NotATask);
+    }
+}
+
+#[test]
+fn an_accepted_form_is_read_as_its_content_type_says_and_not_as_it_looks() {
+    let all = ["json", "yaml", "msgpack"];
+    let yaml = typed(&all, TASK, "application/x-yaml", b"- [1]\n- {a: yes}\n- {}\n").unwrap();
+    assert_eq!(yaml.arguments(), br#"[[1], {"a": true}]"#);
+    let msgpack = typed(&all, TASK, "application/x-msgpack", b"\x93\x91\x01\x81\xa1a\xc3\x80").unwrap();
+    assert_eq!(msgpack.arguments(), yaml.arguments());
+    for lying in [&b"\x93\x91\x01\x80\x80"[..], b"\x80\x04N."] {
+        for content_type in ["application/json", "application/x-yaml"] {
+            assert_eq!(typed(&all, TASK, content_type, lying).unwrap_err().reason, Reason::Undecodable);
+        }
+    }
+    let refused = typed(&all, TASK, "application/x-msgpack", b"[[], {}, {}]").unwrap_err();
+    assert_eq!(
+        refused.message,
+        "the body cannot be read as msgpack, as its content type says: byte 1: more than one value"
+    );
+    let refused = typed(&all, TASK, "application/x-yaml", b"").unwrap_err();
+    assert_eq!((refused.reason, &*refused.message), (Reason::InvalidTask, body::NOT_A_TRIPLE));
+}
+
+#[test]
+fn a_pickle_passes_untouched_to_whom_accepts_it() {
+    let pickle = b"\x80\x04]}N\x87.";
+    let headers = r#"{"task": "t", "id": "i", "retries": 2, "eta": "2031-02-03T04:05:06"}"#;
+    let message = typed(&["pickle"], headers, PICKLE, pickle).unwrap();
+    assert_eq!(message.pickled().unwrap(), &pickle[..]);
+    assert_eq!((message.args(), message.kwargs(), message.has_follow_ups()), ("[]", "{}", false));
+    assert_eq!((message.retries, message.eta), (2, Some("2031-02-03T04:05:06Z".parse().unwrap())));
+    let refused = typed(&["pickle"], "{}", PICKLE, pickle).unwrap_err();
+    assert_eq!(refused.reason, Reason::InvalidTask);
+    assert!(refused.message.contains("protocol 2"));
+    assert_eq!(read(TASK, BODY).unwrap().pickled(), None);
+}
+
+#[test]
+fn compression_is_undone_by_any_of_kombus_names() {
     let read = |compression: &str, body: Vec<u8>| {
         let headers = format!(r#"{{"task": "t", "id": "i", "compression": {compression}}}"#);
         let mut envelope = envelope(&headers, "");
@@ -208,11 +301,12 @@ fn zlib_is_undone_and_other_compression_refused() {
     assert_eq!(read("null", BODY.into()).unwrap().args(), r#"[1, "é"]"#);
     let refused = read("\"zlib\"", BODY.into()).unwrap_err();
     assert_eq!(refused.message, "the body is not the zlib stream that its `compression` says");
-    let refused = read("\"application/x-bz2\"", BODY.into()).unwrap_err();
-    assert_eq!(refused.reason, Reason::UnsupportedCompression);
+    for name in ["\"snappy\"", "5"] {
+        assert_eq!(read(name, BODY.into()).unwrap_err().reason, Reason::UnsupportedCompression);
+    }
     assert_eq!(
-        refused.message,
-        "the body is compressed by \"application/x-bz2\", which is not supported: send the task with \
-         `compression=\"gzip\"`, or without"
+        read("\"snappy\"", BODY.into()).unwrap_err().message,
+        "the body is compressed by \"snappy\", which is not supported: send the task with `compression=\"gzip\"`, \
+         \"bzip2\", \"lzma\", \"zstd\" or \"brotli\", or without"
     );
 }

@@ -114,6 +114,11 @@ impl Exception {
         Self::new(KOMBU, "ContentDisallowed", message)
     }
 
+    /// The message's signature is missing, or not trusted: why.
+    pub fn security_error(message: &str) -> Self {
+        Self::new(CELERY, "SecurityError", message)
+    }
+
     /// What stands as `result` in a document.
     pub(super) fn to_json(&self) -> String {
         format!(

@@ -9,8 +9,10 @@
 //!
 //! Order and separators are those of Celery 5.7, so that what we write cannot be told from what it writes.
 
+mod compressed;
 mod exception;
 
+pub use compressed::{NotDecompressed, decompressed};
 use jiff::Timestamp;
 
 pub use exception::Exception;

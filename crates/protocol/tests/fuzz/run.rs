@@ -1,0 +1,109 @@
+//! Runs of one decoder, and the corpus that they leave.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::mutate::{Numbers, mutated};
+
+/// Runs without `FUZZ_SECONDS`, beside the seeds: a few seconds for all decoders of a debug build.
+const RUNS: u64 = 500;
+
+/// The longest input that is kept.
+const KEPT: usize = 2 << 10;
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+fn corpus(target: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target).with_extension("txt")
+}
+
+/// How long this thread has run so far; nothing where the system does not say.
+fn on_cpu() -> Duration {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = stat.split(' ').next().and_then(|text| text.parse().ok());
+    nanoseconds.map(Duration::from_nanos).unwrap_or_default()
+}
+
+/// Feeds a decoder. `outcome` runs it once, checks what came of it, and says in a word what that was.
+pub(crate) fn fuzz(target: &str, seeds: Vec<Vec<u8>>, outcome: impl Fn(&[u8]) -> String) {
+    assert!(!seeds.is_empty(), "{target} has no seeds");
+    let kept = fs::read_to_string(corpus(target)).unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    let mut slowest = (Duration::ZERO, Vec::new());
+    let mut once = |bytes: &[u8]| {
+        let timed = || {
+            let start = Instant::now();
+            (outcome(bytes), start.elapsed())
+        };
+        let (outcome, took) = catch_unwind(AssertUnwindSafe(timed)).unwrap_or_else(|panic| {
+            eprintln!("{target}: this input fails: {}", STANDARD.encode(bytes));
+            resume_unwind(panic)
+        });
+        if took > slowest.0 {
+            // Others share this machine: what counts is the time on its processor.
+            let before = on_cpu();
+            let _ = timed();
+            let took = on_cpu().saturating_sub(before);
+            if took > slowest.0 {
+                slowest = (took, bytes.to_vec());
+            }
+        }
+        // Numbers, what stands in quotes, and the ends of long messages would make every outcome new.
+        let mut quoted = false;
+        let letters = |char: &char| {
+            quoted ^= *char == '"';
+            !quoted && !char.is_ascii_digit()
+        };
+        let short = outcome.len() < 16;
+        let word: String = if short { outcome } else { outcome.chars().filter(letters).take(48).collect() };
+        seen.insert(word)
+    };
+    let mut inputs = seeds;
+    for input in &inputs {
+        once(input);
+    }
+    let first = inputs.len();
+    for line in kept.lines() {
+        let input = STANDARD.decode(line).unwrap();
+        // What a change of the decoder has made the same as another is kept no longer.
+        if once(&input) {
+            inputs.push(input);
+        }
+    }
+    let known = inputs.len();
+    let (seconds, start) = (setting("FUZZ_SECONDS").map(Duration::from_secs), Instant::now());
+    let mut numbers = Numbers(setting("FUZZ_SEED").unwrap_or_default());
+    let mut runs = 0;
+    while seconds.map_or(runs < RUNS, |seconds| start.elapsed() < seconds) {
+        let input = mutated(&inputs, &mut numbers);
+        if once(&input) {
+            inputs.push(input);
+        }
+        runs += 1;
+    }
+    if seconds.is_some() {
+        let (time, bytes) = &slowest;
+        let text: String = STANDARD.encode(bytes).chars().take(4000).collect();
+        eprintln!(
+            "fuzz {target} runs={runs} outcomes={} new={} slowest_ms={} of {} bytes: {text}",
+            inputs.len(),
+            inputs.len() - known,
+            time.as_millis(),
+            bytes.len()
+        );
+    }
+    if setting("FUZZ_KEEP").is_some() {
+        let lines = inputs[first..].iter().filter(|input| input.len() <= KEPT);
+        let lines: String = lines.map(|input| STANDARD.encode(input) + "\n").collect();
+        fs::create_dir_all(corpus(target).parent().unwrap()).unwrap();
+        fs::write(corpus(target), lines).unwrap();
+    }
+}
