@@ -32,4 +32,7 @@ echo "$releases" | while read -r celery kombu redis; do
     new=$here/celery-$celery.jsonl.new
     PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/capture.py" $core > "$new" < /dev/null || { rm -f "$new"; exit 1; }
     mv "$new" "$here/celery-$celery.jsonl"
+    [ "$celery" = "$newest" ] || continue
+    PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/repr.py" > "$new"
+    mv "$new" "$here/repr/celery-$celery.jsonl"
 done

@@ -10,6 +10,7 @@
 //! - [`redis`]: an envelope as kombu writes it on Redis, and edits of that text.
 //! - [`message`]: an envelope read as a task, of protocol 2 or 1.
 //! - [`record`]: result documents, and the exceptions in them.
+//! - [`repr`]: values as Python prints them, for people.
 //! - [`keys`]: the names of Celery's keys.
 //! - [`time`]: Celery's timestamps.
 //!
@@ -22,4 +23,5 @@ pub mod keys;
 pub mod message;
 pub mod record;
 pub mod redis;
+pub mod repr;
 pub mod time;
