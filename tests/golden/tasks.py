@@ -8,6 +8,7 @@ from celery import Celery
 app = Celery("golden", broker=os.environ["GOLDEN_BROKER"], backend=os.environ["GOLDEN_RESULTS"])
 app.conf.task_track_started = True
 app.conf.result_extended = bool(os.environ.get("GOLDEN_EXTENDED"))
+app.conf.task_acks_late = bool(os.environ.get("GOLDEN_LATE"))
 app.conf.worker_hijack_root_logger = False
 app.conf.broker_connection_retry_on_startup = True
 
@@ -55,3 +56,17 @@ def sleep(seconds):
 @app.task
 def die():
     os.kill(os.getpid(), 9)
+
+
+@app.task
+def told(task_id):
+    return task_id
+
+
+@app.task(bind=True)
+def replaced(self, numbers, by_group=False):
+    from celery import group
+
+    if by_group:
+        raise self.replace(group(add.s(number, 1) for number in numbers))
+    raise self.replace(add.s(*numbers) | add.s(100))
