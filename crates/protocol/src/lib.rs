@@ -9,6 +9,7 @@
 //! - [`envelope`]: a message apart from its transport: headers, properties, body.
 //! - [`redis`]: an envelope as kombu writes it on Redis, and edits of that text.
 //! - [`message`]: an envelope read as a task, of protocol 2 or 1.
+//! - [`canvas`]: what follows a task that has ended: callbacks, chains, groups, chords.
 //! - [`record`]: result documents, and the exceptions in them.
 //! - [`repr`]: values as Python prints them, for people.
 //! - [`keys`]: the names of Celery's keys.
@@ -17,6 +18,7 @@
 //! Everything here is pure: no socket, no clock. What Celery adds that this code does not know is kept and passed
 //! on. `tests/golden` holds messages and documents of real Celery releases that all of this is held against.
 
+pub mod canvas;
 pub mod envelope;
 pub mod json;
 pub mod keys;
