@@ -1,7 +1,7 @@
 //! Chords: the part that each task of a header is, the body once all are there, and what follows when one failed.
 
 use super::failure::part_of;
-use super::options::{CHAIN, LINK_ERROR, Options, TASK_ID};
+use super::options::{CHAIN, LINK_ERROR, MAX_OPTIONS, Options, TASK_ID};
 use super::plan::{Plan, one};
 use super::signature::{Kind, Signature};
 use super::{CanvasError, FollowUps, Partial, Record, Sender};
@@ -138,25 +138,25 @@ pub fn chord_failed(
             return plan.out;
         }
     };
-    let mut known = Children { own: children.map(<[String]>::to_vec) };
+    let known = Children { own: children };
     let chain = body.options.given(CHAIN).map(str::to_owned);
     let ChordFailure { exception, cause } = failure;
     if matches!(body.kind, Kind::Group(_)) {
-        if let Err(error) = plan.fail_body_group(&mut body, cause.as_ref().unwrap_or(exception), &mut known) {
+        if let Err(error) = plan.fail_body_group(&mut body, cause.as_ref().unwrap_or(exception), &known) {
             plan.out.refuse(error);
         }
     } else {
         let id = body.id().unwrap_or_else(|| plan.new_id());
         body.options.set_text(TASK_ID, &id);
         plan.call_errbacks(&id, &id, body.options.list(LINK_ERROR));
-        plan.fail_body(id, exception, &mut known);
+        plan.fail_body(id, exception, &known);
         plan.out.parts.extend(part_of(&body, &exception.to_json()));
         let mut inner = &body;
         while let Kind::Chord(chord) = &inner.kind
             && let Some(body) = &chord.body
         {
             if let Some(id) = body.id() {
-                plan.fail_body(id, exception, &mut known);
+                plan.fail_body(id, exception, &known);
                 plan.out.parts.extend(part_of(body, &exception.to_json()));
             }
             inner = body;
@@ -167,19 +167,22 @@ pub fn chord_failed(
 }
 
 /// The children that documents of a failed body name.
-struct Children {
-    own: Option<Vec<String>>,
+struct Children<'a> {
+    own: Option<&'a [String]>,
 }
 
 impl Plan<'_> {
-    fn fail_body(&mut self, id: String, exception: &Exception, children: &mut Children) {
+    fn fail_body(&mut self, id: String, exception: &Exception, children: &Children<'_>) {
         let all = match &children.own {
-            Some(own) => Some([own.as_slice(), &self.out.children].concat()),
+            Some(own) => Some([own, self.out.children.as_slice()].concat()),
             None => (!self.out.children.is_empty()).then(|| self.out.children.clone()),
         };
         let document = Document::failure(&id, exception, self.sender.now).children(all.as_deref());
         let document = document.to_json();
-        self.out.records.push(Record { id, document });
+        match self.charge(document.len()) {
+            Ok(()) => self.out.records.push(Record { id, document }),
+            Err(error) => self.out.refuse(error),
+        }
     }
 
     /// Every member fails, with its errbacks and those of the group; then the group.
@@ -187,14 +190,14 @@ impl Plan<'_> {
         &mut self,
         body: &mut Signature,
         exception: &Exception,
-        children: &mut Children,
+        children: &Children<'_>,
     ) -> Result<(), CanvasError> {
         let group = self.freeze(body, super::freeze::Ids::default())?;
         let of_group: Vec<String> = body.options.list(LINK_ERROR).into_iter().map(str::to_owned).collect();
         for (member, result) in body.members().iter().zip(group.members.iter().flatten()) {
             let mut errbacks = Vec::new();
             for errback in errbacks_of(member).into_iter().chain(of_group.iter().map(|errback| &**errback)) {
-                if !errbacks.contains(&errback) {
+                if errbacks.len() < MAX_OPTIONS && !errbacks.contains(&errback) {
                     errbacks.push(errback);
                 }
             }

@@ -6,7 +6,7 @@ use super::chord::ChordPart;
 use super::options::{CHORD, GROUP_ID, GROUP_INDEX, PARENT_ID, TASK_ID, list};
 use super::plan::{Plan, following, one};
 use super::signature::{Kind, Signature};
-use super::{FollowUps, Partial, Record, Sender, part};
+use super::{CanvasError, FollowUps, Partial, Record, Sender, part};
 use crate::json;
 use crate::message::Message;
 use crate::record::{Document, Exception, State};
@@ -43,7 +43,9 @@ impl Plan<'_> {
             }
         }
         while let Some(step) = pending.pop_front() {
-            self.fail_step(&step, exception);
+            if let Err(error) = self.fail_step(&step, exception) {
+                return self.out.refuse(error);
+            }
             match step.kind {
                 // A chord ends with its body, so that is what others wait for.
                 Kind::Chord(chord) => pending.extend(chord.body),
@@ -53,8 +55,8 @@ impl Plan<'_> {
         }
     }
 
-    fn fail_step(&mut self, step: &Signature, exception: &Exception) {
-        let Some(id) = step.id() else { return };
+    fn fail_step(&mut self, step: &Signature, exception: &Exception) -> Result<(), CanvasError> {
+        let Some(id) = step.id() else { return Ok(()) };
         let options = &step.options;
         let (group, parent) = (options.text(GROUP_ID), options.text(PARENT_ID));
         let document = Document::failure(&id, exception, self.sender.now);
@@ -65,14 +67,19 @@ impl Plan<'_> {
             document
         };
         let document = document.to_json();
+        self.charge(document.len())?;
         if !matches!(step.kind, Kind::Group(_)) {
             self.out.parts.extend(part_of(step, &exception.to_json()));
         }
         self.out.records.push(Record { id, document });
+        Ok(())
     }
 
     /// Calls errbacks of a task, as one group.
     pub(super) fn call_errbacks(&mut self, id: &str, root: &str, errbacks: Vec<&str>) {
+        if let Err(error) = self.charge(errbacks.iter().map(|errback| errback.len()).sum()) {
+            return self.out.refuse(error);
+        }
         let mut called = Vec::with_capacity(errbacks.len());
         for errback in errbacks {
             match Signature::read(errback) {

@@ -12,66 +12,71 @@ use crate::json;
 const OF_A_CHAIN: [&str; 8] = [CHORD, GROUP_ID, GROUP_INDEX, LINK, LINK_ERROR, PARENT_ID, ROOT_ID, TASK_ID];
 
 impl Signature {
-    /// Links a callback. A group's goes to its first task, without that one's value; a chord's to its body.
-    pub(super) fn link(&mut self, callback: &str) {
+    /// Links callbacks. A group's go to its first task, without that one's value; a chord's to its body.
+    pub(super) fn link(&mut self, callbacks: &[&str]) {
         match &mut self.kind {
             Kind::Group(tasks) if !tasks.is_empty() => {
-                let immutable = json::set(callback, &["immutable"], "true");
-                tasks[0].link(immutable.as_deref().unwrap_or(callback));
+                let immutable: Vec<_> = callbacks
+                    .iter()
+                    .filter_map(|callback| json::set(callback, &["immutable"], "true").ok())
+                    .collect();
+                let immutable: Vec<_> = immutable.iter().map(|callback| &**callback).collect();
+                tasks[0].link(&immutable);
             }
             Kind::Chord(chord) => {
                 if let Some(body) = &mut chord.body {
-                    body.link(callback);
+                    body.link(callbacks);
                 }
             }
-            _ => self.options.append(LINK, callback),
+            _ => self.options.append(LINK, callbacks),
         }
     }
 
-    /// Links an errback. A group's goes to each of its tasks; a chord's to its body, and to chords in its header.
-    pub(super) fn link_error(&mut self, errback: &str) {
+    /// Links errbacks. A group's go to each of its tasks; a chord's to its body, and to chords in its header.
+    pub(super) fn link_error(&mut self, errbacks: &[&str]) {
         match &mut self.kind {
-            Kind::Group(tasks) => tasks.iter_mut().for_each(|task| task.link_error(errback)),
+            Kind::Group(tasks) => tasks.iter_mut().for_each(|task| task.link_error(errbacks)),
             Kind::Chord(chord) => {
                 for task in chord.header.members_mut() {
                     if matches!(task.kind, Kind::Chord(_)) {
-                        task.link_error(errback);
+                        task.link_error(errbacks);
                     }
                 }
                 if let Some(body) = &mut chord.body {
-                    body.link_error(errback);
+                    body.link_error(errbacks);
                 }
             }
-            _ => self.options.append(LINK_ERROR, errback),
+            _ => self.options.append(LINK_ERROR, errbacks),
         }
     }
 
     /// Moves callbacks and errbacks of a chord to its body, where this is that.
     pub(super) fn link_body(&mut self, options: &mut Options) {
-        for callback in list(options.take(LINK).as_deref()) {
-            self.link(callback);
+        let (callbacks, errbacks) = (options.take(LINK), options.take(LINK_ERROR));
+        let (callbacks, errbacks) = (list(callbacks.as_deref()), list(errbacks.as_deref()));
+        if !callbacks.is_empty() {
+            self.link(&callbacks);
         }
-        for errback in list(options.take(LINK_ERROR).as_deref()) {
-            match &self.kind {
-                Kind::Group(_) => self.link_error_of_body(errback, true),
-                _ => self.options.append(LINK_ERROR, errback),
-            }
+        match &self.kind {
+            _ if errbacks.is_empty() => {}
+            Kind::Group(_) => self.link_error_of_body(&errbacks, true),
+            _ => self.options.append(LINK_ERROR, &errbacks),
         }
     }
 
     /// Links an errback to each task of a body that is a group. A group with errbacks of its own, which it puts over
     /// those of its tasks when it runs, gets it there.
-    fn link_error_of_body(&mut self, errback: &str, runs: bool) {
+    fn link_error_of_body(&mut self, errbacks: &[&str], runs: bool) {
         let has_own = runs && self.options.given(LINK_ERROR).is_some();
         match &mut self.kind {
-            Kind::Group(_) if has_own => self.options.append(LINK_ERROR, errback),
-            Kind::Group(tasks) => tasks.iter_mut().for_each(|task| task.link_error_of_body(errback, false)),
+            Kind::Group(_) if has_own => self.options.append(LINK_ERROR, errbacks),
+            Kind::Group(tasks) => tasks.iter_mut().for_each(|task| task.link_error_of_body(errbacks, false)),
             Kind::Chord(chord) => {
                 if let Some(body) = &mut chord.body {
-                    body.link_error_of_body(errback, true);
+                    body.link_error_of_body(errbacks, true);
                 }
             }
-            _ => self.link_error(errback),
+            _ => self.link_error(errbacks),
         }
     }
 
@@ -92,7 +97,7 @@ impl Signature {
     }
 
     /// How many tasks of this a chord waits for, when this is in its header.
-    pub(super) fn size(&self) -> usize {
+    pub(super) fn size(&self) -> u64 {
         match &self.kind {
             Kind::Task => 1,
             Kind::Group(tasks) => tasks.iter().map(Self::size).sum(),
@@ -153,15 +158,11 @@ impl Signature {
         let Some(Signature { kind: Kind::Chain(mut tasks), options, .. }) = chord.body.take() else {
             return vec![self];
         };
-        for callback in options.list(LINK) {
-            if let Some(last) = tasks.last_mut() {
-                last.link(callback);
-            }
+        if let Some(last) = tasks.last_mut() {
+            last.link(&options.list(LINK));
         }
-        for errback in options.list(LINK_ERROR) {
-            for task in &mut tasks {
-                task.link_error(errback);
-            }
+        for task in &mut tasks {
+            task.link_error(&options.list(LINK_ERROR));
         }
         let mut tasks = tasks.into_iter();
         if let Some(mut first) = tasks.next() {

@@ -52,7 +52,7 @@ pub const MAX_DEPTH: usize = 64;
 /// How many messages one task may send when it ends.
 pub const MAX_MESSAGES: usize = 100_000;
 
-/// How many bytes these messages may have together: a chord's body stands in each message of its header.
+/// How many bytes these messages may have together, about: a chord's body stands in each message of its header.
 pub const MAX_BYTES: usize = 256 << 20;
 
 /// How many bytes are scanned to read one signature, each level of it anew.
@@ -109,7 +109,7 @@ pub struct ChordStart {
     /// Its group.
     pub group: String,
     /// How many parts complete it.
-    pub size: usize,
+    pub size: u64,
     /// The document to store for the group, when its header has groups in it: see [`SavedGroup`].
     pub saved: Option<String>,
 }
@@ -179,7 +179,7 @@ pub enum CanvasError {
     #[error("a chord must have a `body` to run")]
     NoBody,
     /// A signature has more options than anybody writes.
-    #[error("a signature has more than 128 options")]
+    #[error("a signature has more than {} options, callbacks, errbacks or headers", options::MAX_OPTIONS)]
     TooManyOptions,
     /// Groups, chains and chords nest too deeply.
     #[error(
@@ -200,3 +200,6 @@ impl CanvasError {
         Exception::invalid_task(&self.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,8 +26,9 @@ pub(super) const ADD_TO_PARENT: &str = "add_to_parent";
 /// The names of the signature's stamps, whose values are options beside it.
 pub(super) const STAMPED_HEADERS: &str = "stamped_headers";
 
-/// More than anybody's stamps; each is copied to every member of a group.
-const MAX_OPTIONS: usize = 128;
+/// How many options a signature may have, and how many callbacks and errbacks: more than anybody writes. Each goes to
+/// every member of a group.
+pub(super) const MAX_OPTIONS: usize = 128;
 
 /// Options, in their order. A name stands once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,6 +50,9 @@ impl Options {
         }
         for (name, value) in members {
             options.set(&name, value);
+        }
+        if [LINK, LINK_ERROR].iter().any(|name| options.list(name).len() > MAX_OPTIONS) {
+            return Err(CanvasError::TooManyOptions);
         }
         Ok(options)
     }
@@ -94,15 +98,24 @@ impl Options {
         self.remove(name).filter(|value| &**value != "null")
     }
 
-    /// Adds a value to an option that is a list, unless it is there.
-    pub(super) fn append(&mut self, name: &str, value: &str) {
-        let mut values = self.list(name);
-        if values.contains(&value) {
-            return;
+    /// Adds values to an option that is a list, unless they are there.
+    pub(super) fn append(&mut self, name: &str, values: &[&str]) {
+        let mut all = self.list(name);
+        let before = all.len();
+        for value in values {
+            if !all.contains(value) {
+                all.push(value);
+            }
         }
-        values.push(value);
-        let values = json::array(values);
-        self.set(name, values);
+        if all.len() > before {
+            let all = json::array(all);
+            self.set(name, all);
+        }
+    }
+
+    /// How long its text is, about.
+    pub(super) fn text_len(&self) -> usize {
+        self.iter().map(|(name, value)| name.len() + value.len() + 6).sum()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Arc<str>)> {
@@ -201,9 +214,8 @@ mod tests {
     #[test]
     fn a_callback_is_linked_once() {
         let mut options = options(r#"{"link": {"task": "a"}}"#);
-        options.append(LINK, r#"{"task": "b"}"#);
-        options.append(LINK, r#"{"task": "a"}"#);
-        options.append(LINK_ERROR, r#"{"task": "c"}"#);
+        options.append(LINK, &[r#"{"task": "b"}"#, r#"{"task": "a"}"#]);
+        options.append(LINK_ERROR, &[r#"{"task": "c"}"#]);
         assert_eq!(options.get(LINK), Some(r#"[{"task": "a"}, {"task": "b"}]"#));
         assert_eq!(options.list(LINK_ERROR), [r#"{"task": "c"}"#]);
     }

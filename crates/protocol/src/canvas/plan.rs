@@ -54,6 +54,12 @@ impl<'a> Plan<'a> {
         Self { sender, parent: Parent::of(message), out: FollowUps::default(), bytes: 0, ids, next: 0 }
     }
 
+    /// Counts bytes that are about to be written, and refuses too many.
+    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), CanvasError> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > MAX_BYTES { Err(CanvasError::TooLarge) } else { Ok(()) }
+    }
+
     pub(super) fn new_id(&mut self) -> String {
         self.next += 1;
         Uuid::new_v5(&self.ids, self.next.to_string().as_bytes()).to_string()
@@ -94,14 +100,10 @@ impl<'a> Plan<'a> {
         if self.out.sends.len() >= MAX_MESSAGES {
             return Err(CanvasError::TooManyMessages);
         }
+        self.charge(signature.text_len())?;
         let id = signature.id().unwrap_or_else(|| self.new_id());
         let delivery_tag = self.new_id();
         let outgoing = Outgoing::of(signature, id, delivery_tag, &self.parent, self.sender)?;
-        let envelope = &outgoing.envelope;
-        self.bytes += envelope.body.len() + envelope.headers.as_str().len();
-        if self.bytes > MAX_BYTES {
-            return Err(CanvasError::TooLarge);
-        }
         let result = ResultTree::task(&*outgoing.id);
         self.out.sends.push(outgoing);
         Ok(result)
@@ -133,12 +135,11 @@ impl<'a> Plan<'a> {
         };
         let (mut steps, result) = self.prepare(tasks, partial, ids, &list(link_error.as_deref()), true)?;
         if let Some(last) = steps.first_mut() {
-            for callback in list(link.as_deref()) {
-                last.options.append(LINK, callback);
-            }
+            last.options.append(LINK, &list(link.as_deref()));
         }
         let Some(first) = steps.pop() else { return Ok(None) };
         // The next step stands last: what follows the whole chain comes before its own steps.
+        self.charge(steps.iter().map(Signature::text_len).sum())?;
         let outer = options.take(CHAIN);
         let rest = Partial { args: outer.as_deref(), kwargs: None }.before(&json_list(&steps).into());
         options.set(CHAIN, rest);
@@ -161,6 +162,9 @@ impl<'a> Plan<'a> {
         if tasks.is_empty() {
             return Ok(ResultTree::group(id, Vec::new()));
         }
+        if self.out.sends.len() + tasks.len() > MAX_MESSAGES {
+            return Err(CanvasError::TooManyMessages);
+        }
         options.set_text(GROUP_ID, &id);
         let root = options.text(ROOT_ID);
         let chord = options.take(CHORD);
@@ -172,7 +176,7 @@ impl<'a> Plan<'a> {
         let mut members = Vec::with_capacity(tasks.len());
         self.members(tasks, &id, root.as_deref(), &mut members)?;
         let mut results = Vec::with_capacity(members.len());
-        let (mut size, last) = (0, members.len().saturating_sub(1));
+        let (mut size, last) = (0_u64, members.len().saturating_sub(1));
         for (at, (member, result)) in members.into_iter().enumerate() {
             size += member.size();
             let mut call = options.clone();
@@ -273,6 +277,7 @@ impl<'a> Plan<'a> {
         }
 
         header.options.set_text(TASK_ID, &group);
+        self.charge(body.text_len())?;
         let text: Arc<str> = body.to_json().into();
         let ids = Ids { group: Some(&group), chord: Some(&text), root: root.as_deref(), ..Ids::default() };
         let header_result = self.freeze_group(&mut header, ids)?;

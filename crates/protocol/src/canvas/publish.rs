@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::options::{
-    CHAIN, CHORD, COUNTDOWN, ETA, GROUP_ID, GROUP_INDEX, LINK, LINK_ERROR, Options, PARENT_ID, PRIORITY,
-    REPLY_TO, ROOT_ID, STAMPED_HEADERS, TASK_ID,
+    CHAIN, CHORD, COUNTDOWN, ETA, GROUP_ID, GROUP_INDEX, LINK, LINK_ERROR, MAX_OPTIONS, Options, PARENT_ID,
+    PRIORITY, REPLY_TO, ROOT_ID, STAMPED_HEADERS, TASK_ID,
 };
 use super::plan::Parent;
 use super::signature::Signature;
@@ -99,7 +99,12 @@ impl Outgoing {
             stamped.push(stamp, options.get(stamp).unwrap_or("null"));
         }
         headers.push("stamps", stamped.as_str());
-        for (name, value) in options.given("headers").and_then(Object::of).unwrap_or_default().members() {
+        let own = options.given("headers").and_then(Object::of).unwrap_or_default();
+        let own = own.members();
+        if own.len() > MAX_OPTIONS {
+            return Err(CanvasError::TooManyOptions);
+        }
+        for (name, value) in own {
             // A value of a valid object is valid.
             let _ = headers.set(&name, value.as_bytes());
         }

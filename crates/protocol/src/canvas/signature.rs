@@ -8,8 +8,8 @@
 
 use std::sync::Arc;
 
-use super::options::Options;
-use super::{CanvasError, MAX_DEPTH, MAX_WORK};
+use super::options::{LINK_ERROR, Options};
+use super::{CanvasError, MAX_BYTES, MAX_DEPTH, MAX_WORK};
 use crate::json::{self, Object, string};
 
 /// A signature, as a message has it.
@@ -56,7 +56,7 @@ impl Signature {
     /// Reads a signature's JSON text. What nests deeper than [`MAX_DEPTH`] is refused.
     pub fn read(json: &str) -> Result<Self, CanvasError> {
         let json = json::check(json.as_bytes()).map_err(CanvasError::NotJson)?;
-        Reader { work: MAX_WORK }.signature(json, 0)
+        Reader { work: MAX_WORK, links: MAX_BYTES }.signature(json, 0)
     }
 
     /// Its JSON text, in Celery's order.
@@ -99,6 +99,26 @@ impl Signature {
             kind,
             other: Vec::new(),
             copied: false,
+        }
+    }
+
+    /// How long its text is, about.
+    pub(super) fn text_len(&self) -> usize {
+        let below: usize = match &self.kind {
+            Kind::Task => 0,
+            Kind::Group(tasks) | Kind::Chain(tasks) => tasks.iter().map(Self::text_len).sum(),
+            Kind::Chord(chord) => chord.header.text_len() + chord.body.as_ref().map_or(0, Self::text_len),
+        };
+        let other: usize = self.other.iter().map(|(name, value)| name.len() + value.len()).sum();
+        128 + self.task.len() + self.args.len() + self.kwargs.len() + self.options.text_len() + other + below
+    }
+
+    /// How many tasks it consists of.
+    fn tasks(&self) -> usize {
+        match &self.kind {
+            Kind::Task => 1,
+            Kind::Group(tasks) | Kind::Chain(tasks) => tasks.iter().map(Self::tasks).sum(),
+            Kind::Chord(chord) => chord.header.tasks() + chord.body.as_ref().map_or(0, Self::tasks),
         }
     }
 
@@ -181,6 +201,8 @@ pub(super) fn put_list(out: &mut String, tasks: &[Signature]) {
 struct Reader {
     /// Bytes that may still be scanned.
     work: usize,
+    /// Bytes of errbacks that may still be copied: those of a group, chain or chord go to each task in it.
+    links: usize,
 }
 
 impl Reader {
@@ -222,6 +244,11 @@ impl Reader {
             Some("chain") => self.several(&mut signature, depth, Kind::Chain)?,
             Some("chord") => self.chord(&mut signature, depth)?,
             Some(other) => return Err(CanvasError::UnknownKind(other.to_owned())),
+        }
+        if !matches!(signature.kind, Kind::Task) {
+            let errbacks = signature.options.get(LINK_ERROR).map_or(0, str::len);
+            let copied = errbacks.saturating_mul(signature.tasks());
+            self.links = self.links.checked_sub(copied).ok_or(CanvasError::TooLarge)?;
         }
         Ok(signature)
     }

@@ -54,8 +54,8 @@ impl Plan<'_> {
             let ids = if count == 0 { ids } else { Ids { root: ids.root, ..Ids::default() } };
             let result = self.freeze(&mut task, ids)?;
             count += 1;
-            for errback in errbacks {
-                task.link_error(errback);
+            if !errbacks.is_empty() {
+                task.link_error(errbacks);
             }
             steps.push(task);
             results.push(result);

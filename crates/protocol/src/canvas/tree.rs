@@ -23,15 +23,18 @@ pub struct ResultTree {
     pub(super) parent: Option<Box<ResultTree>>,
     /// A group's members.
     pub members: Option<Vec<ResultTree>>,
+    /// How deep it nests: members, and what ran before.
+    depth: usize,
 }
 
 impl ResultTree {
     pub(super) fn task(id: impl Into<String>) -> Self {
-        Self { id: id.into(), parent: None, members: None }
+        Self { id: id.into(), parent: None, members: None, depth: 1 }
     }
 
     pub(super) fn group(id: impl Into<String>, members: Vec<Self>) -> Self {
-        Self { id: id.into(), parent: None, members: Some(members) }
+        let depth = 1 + members.iter().map(|member| member.depth).max().unwrap_or_default();
+        Self { id: id.into(), parent: None, members: Some(members), depth }
     }
 
     /// The result of a chain, from those of its steps, the last one first.
@@ -44,16 +47,18 @@ impl ResultTree {
         }))
     }
 
-    /// Names what ran before the first of what this one names.
+    /// Names what ran before the first of what this one names, unless that would nest too deeply to be read.
     pub(super) fn set_origin(&mut self, origin: Self) {
-        let mut node = self;
-        while node.parent.is_some() {
-            match node.parent.as_deref_mut() {
-                Some(parent) => node = parent,
-                None => return,
-            }
+        let depth = origin.depth + 1;
+        if self.depth + depth > MAX_NESTING {
+            return;
         }
-        node.parent = Some(Box::new(origin));
+        match &mut self.parent {
+            Some(parent) => parent.set_origin(origin),
+            None => self.parent = Some(Box::new(origin)),
+        }
+        let parent = self.parent.as_ref().map_or(0, |parent| parent.depth);
+        self.depth = self.depth.max(parent + 1);
     }
 
     /// The JSON text.
@@ -114,7 +119,11 @@ impl ResultTree {
                 )
             }
         };
-        Some(Self { id: id.into_owned(), parent: None, members })
+        let id = id.into_owned();
+        Some(match members {
+            Some(members) => Self::group(id, members),
+            None => Self::task(id),
+        })
     }
 }
 

@@ -284,6 +284,30 @@ mod tests {
     }
 
     #[test]
+    fn a_document_names_what_its_task_has_sent() {
+        let children = [r#"[["a", null], null]"#.to_owned(), r#"[["g", null], []]"#.to_owned()];
+        let exception = Exception::new("m", "K", "later").with_traceback(Some("lines".to_owned()));
+        let retry = Document::retry("i", &exception);
+        assert_eq!(
+            retry.clone().children(Some(&children)).to_json(),
+            r#"{"status": "RETRY", "result": {"exc_type": "K", "exc_message": ["later"], "exc_module": "m"}, "traceback": "lines", "children": [[["a", null], null], [["g", null], []]], "date_done": null, "task_id": "i"}"#
+        );
+        assert!(retry.children(None).to_json().contains("\"children\": null"));
+    }
+
+    #[test]
+    fn an_exception_is_read_as_it_was_written() {
+        let exception = Exception::with_args("m", "K", &[b"\"a\"", b"[NaN]"]).unwrap();
+        assert_eq!(Exception::read(&exception.to_json()), Some(exception.clone()));
+        assert_eq!(exception.repr(), "K('a', [nan])");
+        let old = Exception::read(r#"{"exc_type": "K", "exc_message": "old", "exc_module": null}"#).unwrap();
+        assert_eq!(old, Exception::new("", "K", "old"));
+        for none in ["5", "{}", "{\"exc_type\": 5}", "null"] {
+            assert_eq!(Exception::read(none), None, "{none}");
+        }
+    }
+
+    #[test]
     fn what_is_no_json_is_no_value() {
         for value in [&b""[..], b"1 2", b"\xff"] {
             assert!(Document::success("i", value, NOW).is_err());
