@@ -1,10 +1,9 @@
 //! Chords: the part that each task of a header is, the body once all are there, and what follows when one failed.
 
-use super::failure::part_of;
 use super::options::{CHAIN, LINK_ERROR, MAX_OPTIONS, Options, TASK_ID};
 use super::plan::{Plan, one};
 use super::signature::{Kind, Signature};
-use super::{CanvasError, FollowUps, Partial, Record, Sender};
+use super::{CanvasError, FollowUps, Partial, Sender};
 use crate::json::{self, quote, string};
 use crate::message::Message;
 use crate::record::{Document, Exception, State};
@@ -149,18 +148,16 @@ pub fn chord_failed(
         let id = body.id().unwrap_or_else(|| plan.new_id());
         body.options.set_text(TASK_ID, &id);
         plan.call_errbacks(&id, &id, body.options.list(LINK_ERROR));
-        plan.fail_body(id, exception, &known);
-        plan.out.parts.extend(part_of(&body, &exception.to_json()));
         let mut inner = &body;
         while let Kind::Chord(chord) = &inner.kind
             && let Some(body) = &chord.body
         {
-            if let Some(id) = body.id() {
-                plan.fail_body(id, exception, &known);
-                plan.out.parts.extend(part_of(body, &exception.to_json()));
-            }
+            let id = body.id().unwrap_or_default();
+            plan.call_errbacks(&id, &id, body.options.list(LINK_ERROR));
             inner = body;
         }
+        plan.fail_body(id, exception, &known);
+        plan.fail_all([body].into(), exception);
     }
     plan.fail_steps(chain.as_deref(), exception);
     plan.out
@@ -179,9 +176,8 @@ impl Plan<'_> {
         };
         let document = Document::failure(&id, exception, self.sender.now).children(all.as_deref());
         let document = document.to_json();
-        match self.charge(document.len()) {
-            Ok(()) => self.out.records.push(Record { id, document }),
-            Err(error) => self.out.refuse(error),
+        if let Err(error) = self.record(id, document) {
+            self.out.refuse(error);
         }
     }
 
@@ -203,7 +199,7 @@ impl Plan<'_> {
             }
             self.call_errbacks(&result.id, &result.id, errbacks);
             self.fail_body(result.id.clone(), exception, children);
-            self.out.parts.extend(part_of(member, &exception.to_json()));
+            self.fail_all([member.clone()].into(), exception);
             self.out.revokes.push(result.id.clone());
         }
         self.fail_body(group.id, exception, children);

@@ -42,21 +42,27 @@ impl Plan<'_> {
                 Err(error) => self.out.refuse(error),
             }
         }
+        self.fail_all(pending, exception);
+    }
+
+    /// Stores the exception for each of these signatures, and counts those that are parts of a chord. What a chord or a
+    /// chain comes to is what it ends with, and what a group comes to is all of it.
+    pub(super) fn fail_all(&mut self, mut pending: VecDeque<Signature>, exception: &Exception) {
         while let Some(step) = pending.pop_front() {
             if let Err(error) = self.fail_step(&step, exception) {
                 return self.out.refuse(error);
             }
             match step.kind {
-                // A chord ends with its body, so that is what others wait for.
-                Kind::Chord(chord) => pending.extend(chord.body),
+                Kind::Task => self.out.parts.extend(part_of(&step, &exception.to_json())),
                 Kind::Group(tasks) => pending.extend(tasks),
-                _ => {}
+                Kind::Chain(mut tasks) => pending.extend(tasks.pop()),
+                Kind::Chord(chord) => pending.extend(chord.body),
             }
         }
     }
 
     fn fail_step(&mut self, step: &Signature, exception: &Exception) -> Result<(), CanvasError> {
-        let Some(id) = step.id() else { return Ok(()) };
+        let Some(id) = step.id().filter(|id| !self.failed.contains(id)) else { return Ok(()) };
         let options = &step.options;
         let (group, parent) = (options.text(GROUP_ID), options.text(PARENT_ID));
         let document = Document::failure(&id, exception, self.sender.now);
@@ -67,10 +73,13 @@ impl Plan<'_> {
             document
         };
         let document = document.to_json();
+        self.record(id, document)
+    }
+
+    /// Stores a document. A task fails once.
+    pub(super) fn record(&mut self, id: String, document: String) -> Result<(), CanvasError> {
         self.charge(document.len())?;
-        if !matches!(step.kind, Kind::Group(_)) {
-            self.out.parts.extend(part_of(step, &exception.to_json()));
-        }
+        self.failed.insert(id.clone());
         self.out.records.push(Record { id, document });
         Ok(())
     }
@@ -123,7 +132,7 @@ impl FollowUps {
 }
 
 /// The part of a chord that a signature would have been.
-pub(super) fn part_of(step: &Signature, exception: &str) -> Option<ChordPart> {
+fn part_of(step: &Signature, exception: &str) -> Option<ChordPart> {
     let chord = step.options.given(CHORD)?;
     let group = step.options.text(GROUP_ID)?;
     let id = step.options.text(TASK_ID)?;

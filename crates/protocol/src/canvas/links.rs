@@ -96,13 +96,17 @@ impl Signature {
         }
     }
 
-    /// How many tasks of this a chord waits for, when this is in its header.
-    pub(super) fn size(&self) -> u64 {
+    /// How many tasks of this count for a group, when this is a member of it: those that a chain or a chord ends with.
+    /// A group at the end of a chain in a header has members that count for the header's group, and none for itself.
+    pub(super) fn size(&self, group: &str) -> u64 {
+        let in_all = |tasks: &[Self]| tasks.iter().map(|task| task.size(group)).sum();
         match &self.kind {
-            Kind::Task => 1,
-            Kind::Group(tasks) => tasks.iter().map(Self::size).sum(),
-            Kind::Chain(tasks) => tasks.iter().rev().map(Self::size).find(|size| *size > 0).unwrap_or(0),
-            Kind::Chord(chord) => chord.body.as_ref().map_or(0, Self::size),
+            Kind::Task => u64::from(self.options.text(GROUP_ID).as_deref() == Some(group)),
+            Kind::Group(tasks) => in_all(tasks),
+            Kind::Chain(tasks) => {
+                tasks.iter().rev().map(|task| task.size(group)).find(|size| *size > 0).unwrap_or(0)
+            }
+            Kind::Chord(chord) => chord.body.as_ref().map_or(0, |body| body.size(group)),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Calling a signature, as Celery's `apply_async` does: which messages that sends, and which chords it starts.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -41,6 +42,8 @@ pub(super) struct Plan<'a> {
     pub(super) sender: &'a Sender<'a>,
     pub(super) parent: Parent<'a>,
     pub(super) out: FollowUps,
+    /// Tasks that a document was made for.
+    pub(super) failed: HashSet<String>,
     bytes: usize,
     ids: Uuid,
     next: u64,
@@ -51,7 +54,8 @@ impl<'a> Plan<'a> {
     pub(super) fn new(message: &'a Message, sender: &'a Sender<'a>, purpose: &str) -> Self {
         let Sender { delivery, .. } = sender;
         let ids = Uuid::new_v5(&IDS, format!("{delivery}\0{}\0{purpose}", message.id).as_bytes());
-        Self { sender, parent: Parent::of(message), out: FollowUps::default(), bytes: 0, ids, next: 0 }
+        let (parent, out) = (Parent::of(message), FollowUps::default());
+        Self { sender, parent, out, failed: HashSet::new(), bytes: 0, ids, next: 0 }
     }
 
     /// Counts bytes that are about to be written, and refuses too many.
@@ -178,11 +182,11 @@ impl<'a> Plan<'a> {
         let mut results = Vec::with_capacity(members.len());
         let (mut size, last) = (0_u64, members.len().saturating_sub(1));
         for (at, (member, result)) in members.into_iter().enumerate() {
-            size += member.size();
+            size += member.size(&id);
             let mut call = options.clone();
             let chord = chord.clone().or_else(|| member.options.given(CHORD).map(Into::into));
             if let Some(chord) = chord {
-                if at == last {
+                if at == last && size > 0 {
                     self.out.starts.push(ChordStart { group: id.clone(), size, saved: None });
                 }
                 call.set(CHORD, chord);
@@ -267,7 +271,13 @@ impl<'a> Plan<'a> {
         options.remove(TASK_ID);
         let root = body.options.text(ROOT_ID);
         body.link_body(&mut options);
+        // Celery lets a group that the chord is called with have its way here, so that the body of a chord, in a group at
+        // the end of a chain, in a header, would count for nobody.
+        let group_id = body.options.remove(GROUP_ID);
         body.options.update(&options.for_body());
+        if let Some(group_id) = group_id {
+            body.options.set(GROUP_ID, group_id);
+        }
         body.unroll_chords();
         let ids = Ids { id: id.as_deref(), group: Some(&group), root: root.as_deref(), ..Ids::default() };
         let mut result = self.freeze(&mut body, ids)?;
