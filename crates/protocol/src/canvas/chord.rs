@@ -1,6 +1,6 @@
 //! Chords: the part that each task of a header is, the body once all are there, and what follows when one failed.
 
-use super::options::{CHAIN, LINK_ERROR, MAX_OPTIONS, Options, TASK_ID};
+use super::options::{CHAIN, GROUP_ID, LINK_ERROR, MAX_OPTIONS, Options, TASK_ID};
 use super::plan::{Plan, one};
 use super::signature::{Kind, Signature};
 use super::{CanvasError, FollowUps, Partial, Sender};
@@ -105,9 +105,10 @@ pub fn body(
     values: &[&str],
     sender: &Sender<'_>,
 ) -> Result<FollowUps, CanvasError> {
-    let mut plan = Plan::new(last, sender, "body");
+    let body = Signature::read(body)?;
+    let mut plan = Plan::new(last, sender, &purpose("body of", &body));
     let values = one(&json::array(values.iter().copied()));
-    plan.apply(Signature::read(body)?, Partial { args: Some(&values), kwargs: None }, Options::default())?;
+    plan.apply(body, Partial { args: Some(&values), kwargs: None }, Options::default())?;
     Ok(plan.out)
 }
 
@@ -129,19 +130,15 @@ pub fn chord_failed(
     children: Option<&[String]>,
     sender: &Sender<'_>,
 ) -> FollowUps {
-    let mut plan = Plan::new(last, sender, "chord failed");
     let mut body = match Signature::read(body) {
         Ok(body) => body,
-        Err(error) => {
-            plan.out.refuse(error);
-            return plan.out;
-        }
+        Err(error) => return FollowUps { refused: Some(error), ..FollowUps::default() },
     };
-    let known = Children { own: children };
+    let mut plan = Plan::new(last, sender, &purpose("failed body of", &body));
     let chain = body.options.given(CHAIN).map(str::to_owned);
     let ChordFailure { exception, cause } = failure;
     if matches!(body.kind, Kind::Group(_)) {
-        if let Err(error) = plan.fail_body_group(&mut body, cause.as_ref().unwrap_or(exception), &known) {
+        if let Err(error) = plan.fail_body_group(&mut body, cause.as_ref().unwrap_or(exception), children) {
             plan.out.refuse(error);
         }
     } else {
@@ -156,25 +153,23 @@ pub fn chord_failed(
             plan.call_errbacks(&id, &id, body.options.list(LINK_ERROR));
             inner = body;
         }
-        plan.fail_body(id, exception, &known);
+        plan.fail_body(id, exception, children);
         plan.fail_all([body].into(), exception);
     }
     plan.fail_steps(chain.as_deref(), exception);
     plan.out
 }
 
-/// The children that documents of a failed body name.
-struct Children<'a> {
-    own: Option<&'a [String]>,
+/// What ids are made for: one task can complete several chords.
+fn purpose(what: &str, body: &Signature) -> String {
+    let group = body.options.text(GROUP_ID).unwrap_or_default();
+    format!("{what} {group}\0{}", body.id().unwrap_or_default())
 }
 
 impl Plan<'_> {
-    fn fail_body(&mut self, id: String, exception: &Exception, children: &Children<'_>) {
-        let all = match &children.own {
-            Some(own) => Some([own, self.out.children.as_slice()].concat()),
-            None => (!self.out.children.is_empty()).then(|| self.out.children.clone()),
-        };
-        let document = Document::failure(&id, exception, self.sender.now).children(all.as_deref());
+    fn fail_body(&mut self, id: String, exception: &Exception, children: Option<&[String]>) {
+        let children = children.map(|own| [own, self.out.children.as_slice()].concat());
+        let document = Document::failure(&id, exception, self.sender.now).children(children.as_deref());
         let document = document.to_json();
         if let Err(error) = self.record(id, document) {
             self.out.refuse(error);
@@ -186,7 +181,7 @@ impl Plan<'_> {
         &mut self,
         body: &mut Signature,
         exception: &Exception,
-        children: &Children<'_>,
+        children: Option<&[String]>,
     ) -> Result<(), CanvasError> {
         let group = self.freeze(body, super::freeze::Ids::default())?;
         let of_group: Vec<String> = body.options.list(LINK_ERROR).into_iter().map(str::to_owned).collect();

@@ -48,12 +48,20 @@ impl Plan<'_> {
     /// Stores the exception for each of these signatures, and counts those that are parts of a chord. What a chord or a
     /// chain comes to is what it ends with, and what a group comes to is all of it.
     pub(super) fn fail_all(&mut self, mut pending: VecDeque<Signature>, exception: &Exception) {
+        let result = exception.to_json();
         while let Some(step) = pending.pop_front() {
             if let Err(error) = self.fail_step(&step, exception) {
                 return self.out.refuse(error);
             }
             match step.kind {
-                Kind::Task => self.out.parts.extend(part_of(&step, &exception.to_json())),
+                Kind::Task => {
+                    let part = part_of(&step, &result);
+                    let bytes = part.as_ref().map_or(0, |part| part.member.len() + part.body.len());
+                    if let Err(error) = self.charge(bytes) {
+                        return self.out.refuse(error);
+                    }
+                    self.out.parts.extend(part);
+                }
                 Kind::Group(tasks) => pending.extend(tasks),
                 Kind::Chain(mut tasks) => pending.extend(tasks.pop()),
                 Kind::Chord(chord) => pending.extend(chord.body),
