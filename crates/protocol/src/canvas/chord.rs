@@ -68,6 +68,11 @@ impl ChordFailure {
         Self { exception: Exception::chord_error(&format!("Join error: {}", exception.repr())), cause: None }
     }
 
+    /// The errbacks have been called already, by a chord in the header.
+    fn is_told(&self) -> bool {
+        self.cause.as_ref().is_some_and(Exception::is_chord_error)
+    }
+
     /// The body cannot be called.
     pub fn callback(error: &CanvasError) -> Self {
         let error = error.exception();
@@ -120,7 +125,9 @@ pub fn body(
 /// run.
 ///
 /// A body that is itself a part of a chord is a failed part of that one, and a body that is a chord fails with its own
-/// body; Celery forgets both, so that whoever waits for them waits forever.
+/// body; Celery forgets both, so that whoever waits for them waits forever. Where a chord fails since one in its header
+/// has, its errbacks are not called: a client that links an errback to a chord links it to those in its header too, so
+/// that it has been called.
 ///
 /// What cannot be read is left out, and said in [`FollowUps::refused`].
 pub fn chord_failed(
@@ -138,20 +145,21 @@ pub fn chord_failed(
     let chain = body.options.given(CHAIN).map(str::to_owned);
     let ChordFailure { exception, cause } = failure;
     if matches!(body.kind, Kind::Group(_)) {
-        if let Err(error) = plan.fail_body_group(&mut body, cause.as_ref().unwrap_or(exception), children) {
+        let exception = cause.as_ref().unwrap_or(exception);
+        if let Err(error) = plan.fail_body_group(&mut body, exception, failure.is_told(), children) {
             plan.out.refuse(error);
         }
     } else {
         let id = body.id().unwrap_or_else(|| plan.new_id());
         body.options.set_text(TASK_ID, &id);
-        plan.call_errbacks(&id, &id, body.options.list(LINK_ERROR));
-        let mut inner = &body;
-        while let Kind::Chord(chord) = &inner.kind
-            && let Some(body) = &chord.body
-        {
+        let mut inner = (!failure.is_told()).then_some(&body);
+        while let Some(body) = inner {
             let id = body.id().unwrap_or_default();
             plan.call_errbacks(&id, &id, body.options.list(LINK_ERROR));
-            inner = body;
+            inner = match &body.kind {
+                Kind::Chord(chord) => chord.body.as_ref(),
+                _ => None,
+            };
         }
         plan.fail_body(id, exception, children);
         plan.fail_all([body].into(), exception);
@@ -181,6 +189,7 @@ impl Plan<'_> {
         &mut self,
         body: &mut Signature,
         exception: &Exception,
+        told: bool,
         children: Option<&[String]>,
     ) -> Result<(), CanvasError> {
         let group = self.freeze(body, super::freeze::Ids::default())?;
@@ -192,7 +201,9 @@ impl Plan<'_> {
                     errbacks.push(errback);
                 }
             }
-            self.call_errbacks(&result.id, &result.id, errbacks);
+            if !told {
+                self.call_errbacks(&result.id, &result.id, errbacks);
+            }
             self.fail_body(result.id.clone(), exception, children);
             self.fail_all([member.clone()].into(), exception);
             self.out.revokes.push(result.id.clone());

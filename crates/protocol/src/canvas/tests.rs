@@ -251,6 +251,23 @@ fn a_body_that_is_a_part_of_another_chord_fails_that_one_too() {
 }
 
 #[test]
+fn an_errback_is_not_called_again_for_the_chord_around_one_that_failed() {
+    let errback = format!(r#""task_id": "body", "link_error": [{}]"#, task("told", ""));
+    let failed = |exc_type: &str, body: &str| {
+        let result =
+            format!(r#"{{"exc_type": "{exc_type}", "exc_message": [], "exc_module": "celery.exceptions"}}"#);
+        let failure = ChordFailure::dependency("id", &result);
+        let follow_ups = chord_failed(&following("{}"), body, &failure, Some(&[]), &sender("tag"));
+        (follow_ups.sends.len(), follow_ups.records.len())
+    };
+    let (one, group) = (task("body", &errback), several("group", "", &[task("body", &errback)]));
+    assert_eq!([failed("TaskRevokedError", &one), failed("ChordError", &one)], [(1, 1), (0, 1)]);
+    assert_eq!([failed("TaskRevokedError", &group), failed("ChordError", &group)], [(1, 2), (0, 2)]);
+    let nested = chord(r#""task_id": "outer""#, &[], &one);
+    assert_eq!(failed("TaskRevokedError", &nested), (1, 2), "a body of a body is told");
+}
+
+#[test]
 fn a_group_that_will_not_run_is_all_its_parts_of_a_chord() {
     let body = task("body", "");
     let member = |id: &str, index: usize| {

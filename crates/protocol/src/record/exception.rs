@@ -79,6 +79,11 @@ impl Exception {
         Self::new(CELERY, "ChordError", message)
     }
 
+    /// Whether a chord failed by it.
+    pub(crate) fn is_chord_error(&self) -> bool {
+        self.module == CELERY && self.kind == "ChordError"
+    }
+
     /// The task ran longer than its hard limit, in seconds, and was killed.
     pub fn time_limit_exceeded(hard: f64) -> Self {
         // `{}` writes a whole number without a point, as Celery does for the usual limits.
