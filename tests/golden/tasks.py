@@ -8,7 +8,6 @@ from celery import Celery
 app = Celery("golden", broker=os.environ["GOLDEN_BROKER"], backend=os.environ["GOLDEN_RESULTS"])
 app.conf.task_track_started = True
 app.conf.result_extended = bool(os.environ.get("GOLDEN_EXTENDED"))
-app.conf.task_acks_late = bool(os.environ.get("GOLDEN_LATE"))
 app.conf.worker_hijack_root_logger = False
 app.conf.broker_connection_retry_on_startup = True
 
@@ -70,3 +69,7 @@ def replaced(self, numbers, by_group=False):
     if by_group:
         raise self.replace(group(add.s(number, 1) for number in numbers))
     raise self.replace(add.s(*numbers) | add.s(100))
+
+
+# Last, so that the lines of the tasks stay where the captured tracebacks have them.
+app.conf.task_acks_late = bool(os.environ.get("GOLDEN_LATE"))

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use petiole_protocol::canvas::{
-    ChordPart, FollowUps, SavedGroup, Sender, Target, after_failure, after_success, body, chord_failed, part,
-    values,
+    ChordFailure, ChordPart, FollowUps, SavedGroup, Sender, Target, Unready, after_failure, after_success,
+    body, chord_failed, part, values,
 };
 use petiole_protocol::envelope::Envelope;
 use petiole_protocol::json::{self, Object};
@@ -91,8 +91,8 @@ impl Run {
         let ended = match self.saved.get(&part.group).map(|saved| SavedGroup::read(saved).unwrap()) {
             Some(saved) => match saved.values(|id| self.documents.get(id).map(|document| &**document)) {
                 Ok(values) => Ok(values),
-                Err(petiole_protocol::canvas::Unready::Failed(failure)) => Err(failure),
-                Err(petiole_protocol::canvas::Unready::Waiting(ids)) => panic!("{ids:?} have not ended"),
+                Err(Unready::Failed(failure)) => Err(failure),
+                Err(Unready::Waiting(ids)) => panic!("{ids:?} have not ended"),
             },
             None => values(parts.iter().map(|part| &*part.member))
                 .map(|values| values.into_iter().map(str::to_owned).collect()),
@@ -194,16 +194,21 @@ fn canvases(failing: bool) -> impl Strategy<Value = Canvas> {
     })
 }
 
-/// Runs a canvas as a callback, and says which chords did not end.
-fn open_at_the_end(canvas: &Canvas) -> Vec<String> {
+/// The message that all begins with.
+fn root(embed: &str) -> Envelope {
     let headers = r#"{"task": "add", "id": "root", "root_id": "root"}"#;
-    let mut run = Run::default();
-    run.queue.push_back(Envelope {
+    Envelope {
         headers: Object::read(headers.as_bytes()).unwrap(),
         content_type: Some("application/json".to_owned()),
-        body: format!(r#"[[], {{}}, {{"callbacks": [{}]}}]"#, canvas.to_json()).into(),
+        body: format!("[[], {{}}, {embed}]").into(),
         ..Envelope::default()
-    });
+    }
+}
+
+/// Runs a canvas as a callback, and says which chords did not end.
+fn open_at_the_end(canvas: &Canvas) -> Vec<String> {
+    let mut run = Run::default();
+    run.queue.push_back(root(&format!("{{\"callbacks\": [{}]}}", canvas.to_json())));
     while let Some(envelope) = run.queue.pop_front() {
         assert!(run.ran.len() < 10_000, "there is no end of it");
         // As another worker reads it.
@@ -218,6 +223,32 @@ proptest! {
     #[test]
     fn every_chord_that_begins_ends_once(canvas in canvases(false)) {
         prop_assert_eq!(open_at_the_end(&canvas), Vec::<String>::new());
+    }
+
+    /// A value anywhere in it is another one.
+    #[test]
+    fn a_damaged_canvas_is_refused_or_goes_on(
+        canvas in canvases(false),
+        place in any::<prop::sample::Index>(),
+        other in prop::sample::select(vec!["null", "5", "[]", "{}", "\"\"", "[[]]", "{\"tasks\": 5}", "\"chord\"", "true"]),
+    ) {
+        let text = canvas.to_json();
+        let starts: Vec<_> = text.match_indices(": ").map(|(at, _)| at + 2).collect();
+        let start = starts[place.index(starts.len())];
+        let rest = &text[start..];
+        let value = (1..=rest.len()).find(|end| rest.get(..*end).is_some_and(|value| json::check(value.as_bytes()).is_ok()));
+        let damaged = format!("{}{other}{}", &text[..start], &rest[value.unwrap()..]);
+        let embed = format!("{{\"callbacks\": [{damaged}], \"errbacks\": [{damaged}], \"chain\": [{damaged}]}}");
+        let message = Message::read(&root(&embed)).unwrap();
+        if let Ok(follow_ups) = after_success(&message, "1", &sender("tag")) {
+            Run::default().take(follow_ups);
+        }
+        let exception = Exception::new("m", "K", "bad");
+        let follow_ups = after_failure(&message, &exception, &sender("tag"));
+        Run::default().take(FollowUps { refused: None, ..follow_ups });
+        let failure = ChordFailure::join(&exception);
+        let follow_ups = chord_failed(&message, &damaged, &failure, None, &sender("tag"));
+        Run::default().take(FollowUps { refused: None, ..follow_ups });
     }
 
     #[test]
