@@ -427,11 +427,11 @@ def held_keys(app, client, prefix, queue):
 
 
 @contextlib.contextmanager
-def worker(pool, **env):
+def worker(pool, *options, **env):
     command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-P", pool, "-c", "1", "-n", "worker@host"]
     log = tempfile.TemporaryFile()
     process = subprocess.Popen(
-        command + ["--without-mingle", "--without-gossip", "--without-heartbeat"],
+        [*command, *options, "--without-mingle", "--without-gossip", "--without-heartbeat"],
         cwd=HERE, env={**os.environ, **env, "PYTHONDONTWRITEBYTECODE": "1"}, stdout=log, stderr=log,
         start_new_session=True,
     )

@@ -55,3 +55,21 @@ def sleep(seconds):
 @app.task
 def die():
     os.kill(os.getpid(), 9)
+
+
+@app.task
+def told(task_id):
+    return task_id
+
+
+@app.task(bind=True)
+def replaced(self, numbers, by_group=False):
+    from celery import group
+
+    if by_group:
+        raise self.replace(group(add.s(number, 1) for number in numbers))
+    raise self.replace(add.s(*numbers) | add.s(100))
+
+
+# Last, so that the lines of the tasks stay where the captured tracebacks have them.
+app.conf.task_acks_late = bool(os.environ.get("GOLDEN_LATE"))

@@ -10,6 +10,7 @@
 //! - [`redis`]: an envelope as kombu writes it on Redis, and edits of that text.
 //! - [`compression`], [`signed`], [`serial`]: what a body may be wrapped in, on its way to JSON.
 //! - [`message`]: an envelope read as a task, of protocol 2 or 1.
+//! - [`canvas`]: what follows a task that has ended: callbacks, chains, groups, chords.
 //! - [`record`]: result documents, and the exceptions in them.
 //! - [`control`]: remote control.
 //! - [`revoked`]: the tasks that were revoked.
@@ -21,6 +22,7 @@
 //! Everything here is pure: no socket, no clock. What Celery adds that this code does not know is kept and passed
 //! on. `tests/golden` holds messages and documents of real Celery releases that all of this is held against.
 
+pub mod canvas;
 pub mod compression;
 pub mod control;
 pub mod envelope;

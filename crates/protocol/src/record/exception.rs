@@ -1,6 +1,7 @@
 //! The exceptions in result documents: those that a client raises from `AsyncResult.get()`.
 
-use crate::json::{Invalid, check, quote};
+use crate::json::{Invalid, Object, array, check, elements, quote, string};
+use crate::repr;
 
 /// billiard's errors about the process that ran a task.
 const BILLIARD: &str = "billiard.exceptions";
@@ -41,6 +42,22 @@ impl Exception {
         Self { module: module.into(), kind: kind.into(), args, traceback: None }
     }
 
+    /// Reads what stands as `result` in a document of a task that failed; `None` when that is no exception. Arguments
+    /// that are one text are what old releases wrote.
+    pub fn read(result: &str) -> Option<Self> {
+        let result = Object::read(result.as_bytes()).ok()?;
+        let kind = string(result.get("exc_type")?)?.into_owned();
+        let module = result.get("exc_module").and_then(string).unwrap_or_default().into_owned();
+        let args = match result.get("exc_message").filter(|args| *args != "null") {
+            None => Vec::new(),
+            Some(list) if list.starts_with('[') => {
+                elements(list.as_bytes()).ok()?.into_iter().map(str::to_owned).collect()
+            }
+            Some(one) => vec![one.to_owned()],
+        };
+        Some(Self::with(module, kind, args))
+    }
+
     /// Adds the text that `AsyncResult.traceback` shows.
     #[must_use]
     pub fn with_traceback(self, traceback: Option<String>) -> Self {
@@ -50,6 +67,21 @@ impl Exception {
     /// The class's name: `TimeLimitExceeded`.
     pub fn kind(&self) -> &str {
         &self.kind
+    }
+
+    /// As Python prints it: `ValueError('bad', 3)`.
+    pub fn repr(&self) -> String {
+        repr::exception(&self.kind, &array(self.args.iter().map(|arg| &**arg)))
+    }
+
+    /// A chord's body cannot run, since a part of its header failed: which.
+    pub fn chord_error(message: &str) -> Self {
+        Self::new(CELERY, "ChordError", message)
+    }
+
+    /// Whether a chord failed by it.
+    pub(crate) fn is_chord_error(&self) -> bool {
+        self.module == CELERY && self.kind == "ChordError"
     }
 
     /// The task ran longer than its hard limit, in seconds, and was killed.
@@ -120,7 +152,7 @@ impl Exception {
     }
 
     /// What stands as `result` in a document.
-    pub(super) fn to_json(&self) -> String {
+    pub fn to_json(&self) -> String {
         format!(
             "{{\"exc_type\": {}, \"exc_message\": [{}], \"exc_module\": {}}}",
             quote(&self.kind),

@@ -71,10 +71,21 @@ pub struct Document<'a> {
     result: String,
     traceback: Option<&'a str>,
     date_done: Option<Timestamp>,
+    /// JSON texts; `None` where nobody ran.
+    children: Option<&'a [String]>,
     group_id: Option<&'a str>,
     parent_id: Option<&'a str>,
-    extended: Option<Extended<'a>>,
+    extended: Option<Extra<'a>>,
     task_id: &'a str,
+}
+
+/// What an extended document has beside a plain one's members.
+#[derive(Debug, Clone, PartialEq)]
+enum Extra<'a> {
+    /// Of a task that was received.
+    Message(Extended<'a>),
+    /// Of one that will not be sent.
+    Unsent { name: &'a str, args: &'a str, kwargs: &'a str },
 }
 
 /// What Celery's `result_extended` adds.
@@ -107,6 +118,14 @@ impl<'a> Document<'a> {
         Self { state: State::Revoked, ..Self::failure(task_id, exception, now) }
     }
 
+    /// The task raised this exception, and will be tried again.
+    pub fn retry(task_id: &'a str, exception: &'a Exception) -> Self {
+        Self {
+            traceback: exception.traceback.as_deref(),
+            ..Self::new(State::Retry, exception.to_json(), None, task_id)
+        }
+    }
+
     /// The task's code runs, in this process on this node (`celery@host`).
     pub fn started(task_id: &'a str, pid: u32, hostname: &str) -> Self {
         let result = format!("{{\"pid\": {pid}, \"hostname\": {}}}", json::quote(hostname));
@@ -119,6 +138,7 @@ impl<'a> Document<'a> {
             result,
             traceback: None,
             date_done,
+            children: Some(&[]),
             group_id: None,
             parent_id: None,
             extended: None,
@@ -133,10 +153,29 @@ impl<'a> Document<'a> {
         Self { group_id: message.group.as_deref(), parent_id: message.parent_id.as_deref(), ..self }
     }
 
+    /// Adds the group and parent of a task that will not be sent.
+    #[must_use]
+    pub fn within(self, group_id: Option<&'a str>, parent_id: Option<&'a str>) -> Self {
+        Self { group_id, parent_id, ..self }
+    }
+
+    /// Adds what the task has sent: JSON texts of results. `None` stands where a task did not run, as in Celery's
+    /// documents of what is revoked meanwhile.
+    #[must_use]
+    pub fn children(self, children: Option<&'a [String]>) -> Self {
+        Self { children, ..self }
+    }
+
     /// Adds what Celery's `result_extended` asks for.
     #[must_use]
     pub fn extended(self, extended: Extended<'a>) -> Self {
-        Self { extended: Some(extended), ..self }
+        Self { extended: Some(Extra::Message(extended)), ..self }
+    }
+
+    /// The same of a task that will not be sent: its name, and its arguments as JSON texts.
+    #[must_use]
+    pub fn extended_unsent(self, name: &'a str, args: &'a str, kwargs: &'a str) -> Self {
+        Self { extended: Some(Extra::Unsent { name, args, kwargs }), ..self }
     }
 
     /// Its state.
@@ -146,7 +185,8 @@ impl<'a> Document<'a> {
 
     /// The document's text.
     pub fn to_json(&self) -> String {
-        let Self { state, result, traceback, date_done, group_id, parent_id, extended, task_id } = self;
+        let Self { state, result, traceback, date_done, children, group_id, parent_id, extended, task_id } =
+            self;
         let mut out = String::with_capacity(256 + result.len() + traceback.map_or(0, str::len));
         out.push_str("{\"status\": \"");
         out.push_str(state.as_str());
@@ -154,8 +194,12 @@ impl<'a> Document<'a> {
         out.push_str(result);
         out.push_str(", \"traceback\": ");
         put_text(&mut out, *traceback);
-        // What a task has published belongs here; none of ours publishes any.
-        out.push_str(", \"children\": [], \"date_done\": ");
+        out.push_str(", \"children\": ");
+        match children {
+            Some(children) => out.push_str(&json::array(children.iter().map(|child| &**child))),
+            None => out.push_str("null"),
+        }
+        out.push_str(", \"date_done\": ");
         put_text(&mut out, date_done.map(time::print).as_deref());
         for (name, id) in [(", \"group_id\": ", group_id), (", \"parent_id\": ", parent_id)] {
             if id.is_some() {
@@ -163,8 +207,18 @@ impl<'a> Document<'a> {
                 put_text(&mut out, *id);
             }
         }
-        if let Some(extended) = extended {
-            extended.put(&mut out);
+        match extended {
+            None => {}
+            Some(Extra::Message(extended)) => extended.put(&mut out),
+            Some(Extra::Unsent { name, args, kwargs }) => {
+                out.push_str(", \"name\": ");
+                json::put(&mut out, name);
+                for (name, value) in [(", \"args\": ", args), (", \"kwargs\": ", kwargs)] {
+                    out.push_str(name);
+                    out.push_str(value);
+                }
+                out.push_str(", \"worker\": null, \"retries\": 0, \"queue\": null");
+            }
         }
         out.push_str(", \"task_id\": ");
         json::put(&mut out, task_id);
@@ -229,6 +283,30 @@ mod tests {
                         \"children\": [], \"date_done\": \"1970-01-01T00:00:00.000000+00:00\", \"task_id\": \"i\"}";
         assert_eq!(document.to_json(), expected);
         assert_eq!(document.state(), State::Success);
+    }
+
+    #[test]
+    fn a_document_names_what_its_task_has_sent() {
+        let children = [r#"[["a", null], null]"#.to_owned(), r#"[["g", null], []]"#.to_owned()];
+        let exception = Exception::new("m", "K", "later").with_traceback(Some("lines".to_owned()));
+        let retry = Document::retry("i", &exception);
+        assert_eq!(
+            retry.clone().children(Some(&children)).to_json(),
+            r#"{"status": "RETRY", "result": {"exc_type": "K", "exc_message": ["later"], "exc_module": "m"}, "traceback": "lines", "children": [[["a", null], null], [["g", null], []]], "date_done": null, "task_id": "i"}"#
+        );
+        assert!(retry.children(None).to_json().contains("\"children\": null"));
+    }
+
+    #[test]
+    fn an_exception_is_read_as_it_was_written() {
+        let exception = Exception::with_args("m", "K", &[b"\"a\"", b"[NaN]"]).unwrap();
+        assert_eq!(Exception::read(&exception.to_json()), Some(exception.clone()));
+        assert_eq!(exception.repr(), "K('a', [nan])");
+        let old = Exception::read(r#"{"exc_type": "K", "exc_message": "old", "exc_module": null}"#).unwrap();
+        assert_eq!(old, Exception::new("", "K", "old"));
+        for none in ["5", "{}", "{\"exc_type\": 5}", "null"] {
+            assert_eq!(Exception::read(none), None, "{none}");
+        }
     }
 
     #[test]
