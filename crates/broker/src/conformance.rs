@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use petiole_protocol::envelope::Envelope;
-use petiole_results::Record;
+use petiole_results::{Precedence, Record};
 
 use crate::{Consumer, Delivery, Disposition, Inspector, Lease, QueueName, Settlement, Tag, Worker};
 
@@ -85,6 +85,7 @@ pub fn record(task_id: &str) -> Record {
         task_id: task_id.to_owned(),
         document: format!("{{\"status\": \"SUCCESS\", \"result\": 3, \"task_id\": \"{task_id}\"}}"),
         expires: Some(Duration::from_hours(1)),
+        precedence: Precedence::Result,
     }
 }
 
