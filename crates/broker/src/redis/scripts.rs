@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use petiole_results::redis::{STORE_LUA, Script};
+use petiole_results::redis::{CHORD_LUA, STORE_LUA, Script};
 
 /// A script of files in `lua/`, joined.
 macro_rules! script {
@@ -25,8 +25,8 @@ script!(ABANDONED, "Puts messages of Celery's workers back.", "abandoned.lua");
 script!(UNLOCK, "Gives kombu's lock back.", "unlock.lua");
 script!(DEPTHS, "Counts what stands in queues.", "lease.lua", "depths.lua");
 
-/// Settles messages and stores their records.
+/// Settles messages, with what is written for them.
 pub(super) static SETTLE: LazyLock<Script> = LazyLock::new(|| {
     let own = concat!(include_str!("lua/lease.lua"), "\n", include_str!("lua/settle.lua"));
-    Script::new(&format!("{STORE_LUA}\n{own}"))
+    Script::new(&format!("{STORE_LUA}\n{CHORD_LUA}\n{own}"))
 });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use petiole_broker::conformance::{Member, Subject as _, message, queue, record, settlement};
 use petiole_broker::redis::{Config, Endpoint, Login, RedisInspector, Secrets, Timeouts};
-use petiole_broker::{BrokerError, Disposition, Inspector as _, Settled, Settlement, Worker};
+use petiole_broker::{BrokerError, Disposition, Inspector as _, Settled, Worker};
 use petiole_results::redis::Connection;
 use petiole_testkit::redis::{Sentinel, Server, Settings};
 use petiole_testkit::tls::Authority;
@@ -36,7 +36,7 @@ async fn lives(endpoint: &Endpoint) {
         if held.is_empty() { Err(held) } else { Ok(held) }
     });
     let held = held.await.unwrap();
-    let ack = Settlement { record: Some(record("1")), ..settlement(&held[0], Disposition::Ack) };
+    let ack = settlement(&held[0], Disposition::Ack).with_records([record("1")]);
     assert_eq!(consumer.settle(&[ack]).await.unwrap(), [Settled::Done]);
     lease.beat().await.unwrap();
     lease.sweep().await.unwrap();
