@@ -63,6 +63,16 @@ impl RedisConsumer {
         self.keys.celery().list(queue, priority_step(priority, steps))
     }
 
+    /// Whether a settlement has effects: more than what becomes of its message, and a record of a usual result.
+    pub(super) fn has_effects(&self, settlement: &Settlement, routes: &Routes<'_>) -> bool {
+        let Settlement { tag: _, starts, sends: _, records, chord, finish, disposition } = settlement;
+        let stored = !starts.is_empty()
+            || chord.is_some()
+            || finish.is_some()
+            || (!records.is_empty() && plain_record(settlement).is_none());
+        *disposition == Disposition::Acked || !routes.is_empty() || (stored && self.results.is_some())
+    }
+
     /// Adds the effects of one settlement to the call. `number` is its place in the batch, from 1 on.
     pub(super) fn put_effects(
         &self,
