@@ -85,7 +85,7 @@ impl RedisConsumer {
         if settlement.disposition == Disposition::Acked {
             effects.begin("free");
         }
-        if let Some(mark) = self.mark(settlement) {
+        if let Some(mark) = mark(settlement) {
             effects.begin("once").arg(self.keys.done(&self.worker)).arg(mark);
         }
         effects.push(routes);
@@ -110,12 +110,12 @@ impl RedisConsumer {
             effects.begin("finish").arg(group(&claim.group)).arg(&claim.token).arg(DONE.as_secs());
         }
     }
+}
 
-    /// The mark of a settlement that may be done once only, as it stands on the server.
-    pub(super) fn mark(&self, settlement: &Settlement) -> Option<String> {
-        let mark = settlement.mark()?;
-        Some(format!("{}:{mark:016x}", tag::parts(settlement.tag).1))
-    }
+/// The mark of a settlement that may be done once only, as it stands on the server.
+pub(super) fn mark(settlement: &Settlement) -> Option<String> {
+    let mark = settlement.mark()?;
+    Some(format!("{}:{mark:016x}", tag::parts(settlement.tag).1))
 }
 
 /// The record that the script takes along with the message: most settlements have one, of a usual result.

@@ -11,7 +11,7 @@ use petiole_results::redis::{Call, fitting, seconds};
 use redis::Value;
 
 use super::consumer::RedisConsumer;
-use super::effects::{Routes, plain_record};
+use super::effects::{Routes, mark, plain_record};
 use super::scripts::{SETTLE, SETTLE_EFFECTS};
 use super::{Queue, during, message_of, tag};
 use crate::{BrokerError, Disposition, Refusal, Settled, Settlement, Tag, message};
@@ -41,7 +41,7 @@ impl RedisConsumer {
             }
         }
         // From now on the caller knows: nothing of this batch is asked for again.
-        let marks = batch.iter().filter_map(|settlement| self.mark(settlement));
+        let marks = batch.iter().filter_map(mark);
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).extend(marks);
         Ok(settled)
     }

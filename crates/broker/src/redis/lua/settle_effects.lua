@@ -47,16 +47,23 @@ if recorded or effects.start or effects.record or effects.part or effects.finish
       stopped[i] = 3
     end
   end)
+  if effects.start then
+    each('part', function(i, args)
+      if not chord_fits(ARGV[args]) then
+        stopped[i] = ARGV[args]
+      end
+    end)
+  end
+  each('start', function(i, args)
+    if not done[i] then
+      chord_start(unpack(ARGV, args, args + 3))
+    end
+  end)
   each('part', function(i, args)
     local counted = chord_part(unpack(ARGV, args, args + 6))
     complete[i] = counted == 1
     if counted == 2 then
       stopped[i] = ARGV[args]
-    end
-  end)
-  each('start', function(i, args)
-    if not done[i] then
-      chord_start(unpack(ARGV, args, args + 3))
     end
   end)
   local keys, documents, expiries, precedences = {}, {}, {}, {}
