@@ -43,7 +43,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 #[derive(Debug)]
 pub enum Commit {
     /// A held message is settled.
-    Settle(Settlement),
+    Settle(Box<Settlement>),
     /// A record of a message that was acknowledged before its task ran (`acks: Early`): there is nothing to fence.
     Record(Record),
 }
@@ -100,7 +100,7 @@ impl Committer {
         let (mut settlements, mut records) = (Vec::with_capacity(batch.len()), Vec::new());
         for item in batch {
             match item {
-                Commit::Settle(settlement) => settlements.push(settlement),
+                Commit::Settle(settlement) => settlements.push(*settlement),
                 Commit::Record(record) => records.push(record),
             }
         }

@@ -79,7 +79,8 @@ impl Settle {
             Outcome::Returned => Disposition::Requeue,
             _ => Disposition::Ack,
         };
-        Some(Commit::Settle(Settlement::new(*tag, disposition).with_records(record)))
+        let settlement = Settlement::new(*tag, disposition).with_records(record);
+        Some(Commit::Settle(Box::new(settlement)))
     }
 
     /// What is written for a message that does not run.

@@ -327,7 +327,7 @@ impl Worker {
     }
 
     fn settle(&mut self, settlement: Settlement) {
-        self.commit(Commit::Settle(settlement));
+        self.commit(Commit::Settle(Box::new(settlement)));
     }
 
     fn commit(&mut self, commit: Commit) {

@@ -1,5 +1,6 @@
 //! The checks on settling, against results that are apart from the broker: in memory, and on two Redis servers.
 
+use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
@@ -58,12 +59,12 @@ struct Memory {
     now: Arc<AtomicU64>,
 }
 
-async fn in_memory() -> Memory {
+fn in_memory() -> Ready<Memory> {
     let now = Arc::new(AtomicU64::new(1_700_000_000_000));
     let (read, since) = (now.clone(), now.clone());
     let wall = move || Timestamp::UNIX_EPOCH + Duration::from_millis(read.load(Ordering::SeqCst));
     let store = MemoryStore::new(Arc::new(move || Duration::from_millis(since.load(Ordering::SeqCst))));
-    Memory { broker: MemoryBroker::new(Arc::new(wall), None), store, now }
+    ready(Memory { broker: MemoryBroker::new(Arc::new(wall), None), store, now })
 }
 
 #[async_trait(?Send)]
@@ -130,10 +131,10 @@ struct Redis {
     admin: Connection,
 }
 
-async fn on_redis() -> Redis {
+fn on_redis() -> Ready<Redis> {
     let (broker, results) = (Server::start().unwrap(), Server::start().unwrap());
     let admin = Connection::new(Endpoint::parse(&broker.url()).unwrap(), Timeouts::default());
-    Redis { broker, results, admin }
+    ready(Redis { broker, results, admin })
 }
 
 impl Redis {
@@ -296,20 +297,21 @@ async fn what_stays_open_is_told() {
     }
     let tags: Vec<_> = worker.receive(3).await.unwrap().iter().map(|delivery| delivery.tag).collect();
     let claim = petiole_results::chord::ChordClaim { group: "g".to_owned(), token: "t".to_owned() };
+    let settle = |settlement| Commit::Settle(Box::new(settlement));
     let batch = vec![
-        Commit::Settle(Settlement::new(tags[0], Disposition::Keep)),
-        Commit::Settle(Settlement::new(tags[1], Disposition::Ack)),
-        Commit::Settle(Settlement { finish: Some(claim), ..Settlement::new(tags[2], Disposition::Ack) }),
-        Commit::Settle(Settlement::new(99, Disposition::Ack)),
+        settle(Settlement::new(tags[0], Disposition::Keep)),
+        settle(Settlement::new(tags[1], Disposition::Ack)),
+        settle(Settlement { finish: Some(claim), ..Settlement::new(tags[2], Disposition::Ack) }),
+        settle(Settlement::new(99, Disposition::Ack)),
         Commit::Record(petiole_broker::conformance::record("4")),
     ];
     let committer = Committer { consumer: worker, store: Some(subject.store()) };
-    let committed = committer.write(batch).await.unwrap();
+    let written = committer.write(batch).await.unwrap();
     let expected = Committed {
         released: vec![tags[1], 99],
         lost: 1,
         records: 1,
         open: vec![(tags[2], Settled::ClaimLost)],
     };
-    assert_eq!(committed, expected);
+    assert_eq!(written, expected);
 }
