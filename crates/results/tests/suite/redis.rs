@@ -65,7 +65,8 @@ impl Subject for Redis {
             let (seconds, microseconds): (u64, u32) = self.ear.query(&cmd("TIME")).await.unwrap();
             Duration::new(seconds, microseconds * 1000)
         };
-        let end = now().await + time;
+        // What expires in a millisecond is still there in it.
+        let end = now().await + time + Duration::from_millis(1);
         until("the time to pass", time + LIMIT, async || match now().await {
             now if now > end => Ok(()),
             now => Err(end.saturating_sub(now)),

@@ -142,7 +142,8 @@ impl Subject for Redis {
     }
 
     async fn pass(&self, time: Duration) -> Checked {
-        let end = self.time().await + time;
+        // What expires in a millisecond is still there in it.
+        let end = self.time().await + time + Duration::from_millis(1);
         until("the time to pass", time + LIMIT, async || match self.time().await {
             now if now > end => Ok(()),
             now => Err(end.saturating_sub(now)),
