@@ -1,5 +1,6 @@
 //! A broker inside the process, for tests: the same rules as on Redis, under a clock that the test holds.
 
+mod settle;
 mod state;
 mod worker;
 
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 
 use self::state::State;
 pub use self::worker::MemoryWorker;
+use crate::exchange::Binding;
 use crate::{BrokerError, Depth, Hazard, Inspector, QueueName, Worker, message};
 
 /// Says what time it is.
@@ -81,6 +83,11 @@ impl MemoryBroker {
         let mut state = self.lock();
         state.push_tail(&queue.name, step, raw);
         self.announce(&mut state);
+    }
+
+    /// Binds a queue to an exchange.
+    pub fn bind(&self, exchange: &str, binding: Binding) {
+        self.lock().bind(exchange, binding);
     }
 
     /// What waits in a list, the next one first.

@@ -8,7 +8,8 @@
 //!                                 └─restore─> head of its list, when petiole:leases says that the worker has ended
 //! ```
 //!
-//! - [`RedisConsumer`]: receive (`receive.rs`), settle (`settle.rs`), adopt (`adopt.rs`), wait (`watch.rs`).
+//! - [`RedisConsumer`]: receive (`receive.rs`), settle (`settle.rs`, with what is sent and
+//!   stored in `effects.rs` and `exchanges.rs`), adopt (`adopt.rs`), wait (`watch.rs`).
 //! - [`RedisLease`]: register, beat, sweep, release (`lease.rs`); putting messages back (`restore.rs`), also those
 //!   that Celery's workers abandoned (`abandoned.rs`).
 //! - [`RedisInspector`]: depths, workers, end, hazards (`inspect.rs`).
@@ -18,6 +19,8 @@
 mod abandoned;
 mod adopt;
 mod consumer;
+mod effects;
+mod exchanges;
 mod inspect;
 mod keys;
 mod lease;

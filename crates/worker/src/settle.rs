@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use petiole_broker::{Disposition, Settlement, Tag};
 use petiole_contract::pool::Pool;
 use petiole_protocol::record::{Document, Exception};
-use petiole_results::Record;
+use petiole_results::{Precedence, Record};
 
 use crate::admit::{Discarded, Told};
 use crate::commit::Commit;
@@ -50,7 +50,7 @@ impl Settle {
             self.record(&work.message.id, document.to_json())
         });
         let disposition = if task.acks_early { Disposition::Ack } else { Disposition::Keep };
-        (record.is_some() || task.acks_early).then_some(Settlement { tag, record, disposition })
+        (record.is_some() || task.acks_early).then(|| Settlement::new(tag, disposition).with_records(record))
     }
 
     /// What is written when an attempt has ended.
@@ -79,7 +79,8 @@ impl Settle {
             Outcome::Returned => Disposition::Requeue,
             _ => Disposition::Ack,
         };
-        Some(Commit::Settle(Settlement { tag: *tag, record, disposition }))
+        let settlement = Settlement::new(*tag, disposition).with_records(record);
+        Some(Commit::Settle(Box::new(settlement)))
     }
 
     /// What is written for a message that does not run.
@@ -96,7 +97,7 @@ impl Settle {
         } else {
             Disposition::Ack
         };
-        Settlement { tag, record, disposition }
+        Settlement::new(tag, disposition).with_records(record)
     }
 
     /// The message's word on its result counts, else the task's.
@@ -105,7 +106,7 @@ impl Settle {
     }
 
     fn record(&self, id: &str, document: String) -> Record {
-        Record { task_id: id.to_owned(), document, expires: self.expires }
+        Record { task_id: id.to_owned(), document, expires: self.expires, precedence: Precedence::Result }
     }
 }
 

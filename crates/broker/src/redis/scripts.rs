@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use petiole_results::redis::{STORE_LUA, Script};
+use petiole_results::redis::{CHORD_LUA, STORE_LUA, Script};
 
 /// A script of files in `lua/`, joined.
 macro_rules! script {
@@ -25,8 +25,17 @@ script!(ABANDONED, "Puts messages of Celery's workers back.", "abandoned.lua");
 script!(UNLOCK, "Gives kombu's lock back.", "unlock.lua");
 script!(DEPTHS, "Counts what stands in queues.", "lease.lua", "depths.lua");
 
-/// Settles messages and stores their records.
-pub(super) static SETTLE: LazyLock<Script> = LazyLock::new(|| {
-    let own = concat!(include_str!("lua/lease.lua"), "\n", include_str!("lua/settle.lua"));
-    Script::new(&format!("{STORE_LUA}\n{own}"))
-});
+/// Settles messages, and stores their records.
+pub(super) static SETTLE: LazyLock<Script> =
+    LazyLock::new(|| settle(&[include_str!("lua/settle_records.lua")]));
+
+/// Settles messages, with whatever else is written for them.
+pub(super) static SETTLE_EFFECTS: LazyLock<Script> =
+    LazyLock::new(|| settle(&[CHORD_LUA, include_str!("lua/settle_effects.lua")]));
+
+/// The script of settling with this middle part.
+fn settle(middle: &[&str]) -> Script {
+    let (lease, head) = (include_str!("lua/lease.lua"), include_str!("lua/settle.lua"));
+    let parts = [&[STORE_LUA, lease, head], middle, &[include_str!("lua/settle_dispose.lua")]];
+    Script::new(&parts.concat().join("\n"))
+}

@@ -6,10 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use petiole_broker::conformance::{Checked, Member, Subject, queue};
+use petiole_broker::exchange::Binding;
 use petiole_broker::redis::{Config, Endpoint, RedisConsumer, RedisInspector, RedisLease, Timeouts};
 use petiole_broker::{Inspector, QueueName, Worker, message};
-use petiole_protocol::keys::BrokerKeys;
-use petiole_results::Store as _;
+use petiole_protocol::keys::{self, BrokerKeys};
+use petiole_results::Store;
 use petiole_results::redis::{Connection, RedisStore};
 use petiole_testkit::proxy::Proxy;
 use petiole_testkit::redis::{Server, Settings};
@@ -124,12 +125,25 @@ impl Subject for Redis {
         Ok(RedisStore::new(self.results.clone(), Timeouts::default()).load(task_id).await?)
     }
 
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(RedisStore::new(self.results.clone(), Timeouts::default()))
+    }
+
+    async fn bind(&self, exchange: &str, binding: Binding) -> Checked {
+        let Binding { routing_key, topic, queue } = binding;
+        let pattern = if topic { "^.*$" } else { "" };
+        let member = keys::binding(&routing_key, pattern, &queue);
+        let _: u64 = self.ask(&["SADD", &self.keys.bindings(exchange), &member]).await;
+        Ok(())
+    }
+
     async fn now(&self) -> Checked<Timestamp> {
         Ok(Timestamp::UNIX_EPOCH + self.time().await)
     }
 
     async fn pass(&self, time: Duration) -> Checked {
-        let end = self.time().await + time;
+        // What expires in a millisecond is still there in it.
+        let end = self.time().await + time + Duration::from_millis(1);
         until("the time to pass", time + LIMIT, async || match self.time().await {
             now if now > end => Ok(()),
             now => Err(end.saturating_sub(now)),
