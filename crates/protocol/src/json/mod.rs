@@ -54,19 +54,6 @@ pub fn elements(bytes: &[u8]) -> Result<Vec<&str>, Invalid> {
     Ok(elements)
 }
 
-/// An array of these values, as Python writes it.
-pub(crate) fn array<'a>(values: impl IntoIterator<Item = &'a str>) -> String {
-    let mut out = String::from("[");
-    for value in values {
-        if out.len() > 1 {
-            out.push_str(", ");
-        }
-        out.push_str(value);
-    }
-    out.push(']');
-    out
-}
-
 /// Cuts an object into its members: their names, and the texts of their values. All of them, in their order, also
 /// where a name comes again.
 pub fn members(bytes: &[u8]) -> Result<Vec<(Cow<'_, str>, &str)>, Invalid> {
