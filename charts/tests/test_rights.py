@@ -28,6 +28,15 @@ def test_no_rule_lets_the_operator_give_itself_more(objects):
     assert not verbs & {"escalate", "bind", "impersonate"}
 
 
+def test_of_our_own_resources_only_what_is_the_operators_to_write_is_written(objects):
+    ours = [rule for rule in rules(objects) if rule["apiGroups"] == ["petiole.dev"]]
+    writes = {(resource, verb) for rule in ours for resource in rule["resources"] for verb in rule["verbs"]}
+    reads = {(resource, verb) for resource in ("taskqueues", "workerpools") for verb in ("list", "watch")}
+    statuses = {(f"{resource}/status", "patch") for resource in ("taskqueues", "workerpools")}
+    # A finalizer is a part of the object: there is no right to it alone.
+    assert writes - reads - statuses == {("taskqueues", "patch")}
+
+
 def test_secrets_are_read_by_name_only(objects):
     assert [rule["verbs"] for rule in rules_on(objects, "secrets")] == [["get"]] * len(rules_on(objects, "secrets"))
     assert rules_on(objects, "secrets")

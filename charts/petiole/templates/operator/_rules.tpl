@@ -1,9 +1,13 @@
 {{- /* What the operator may do in a namespace that it looks after. Each right follows from a call that it makes. */}}
 {{- define "petiole.operator.rules" -}}
-# Our resources are watched, and nothing of them written but the status.
+# Our resources are watched, and nothing of them written but the status ...
 - apiGroups: [petiole.dev]
   resources: [taskqueues, workerpools]
   verbs: [list, watch]
+# ... and the finalizer of TaskQueues that hold messages for later. The API has no narrower right to a finalizer.
+- apiGroups: [petiole.dev]
+  resources: [taskqueues]
+  verbs: [patch]
 - apiGroups: [petiole.dev]
   resources: [taskqueues/status, workerpools/status]
   verbs: [patch]

@@ -5,6 +5,7 @@ mod effects;
 mod faults;
 mod reach;
 mod subject;
+mod unpark;
 
 use self::subject::{redis, redis_apart};
 

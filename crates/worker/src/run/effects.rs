@@ -16,7 +16,7 @@ pub struct Effects {
     /// Bytes to write, per connection, in order.
     pub frames: Vec<(Peer, Vec<u8>)>,
     /// Deliveries whose task has started, where something is written at that moment.
-    pub started: Vec<(Tag, Work)>,
+    pub started: Vec<(Tag, Box<Work>)>,
     /// States of their own that tasks want recorded.
     pub progress: Vec<Progress>,
     /// Attempts that have ended.
@@ -47,7 +47,7 @@ pub struct Progress {
     /// Its delivery.
     pub tag: Tag,
     /// What it does.
-    pub work: Work,
+    pub work: Box<Work>,
     /// The state's name.
     pub state: String,
     /// Its meta: a JSON value.
@@ -60,7 +60,7 @@ pub struct Ended {
     /// Its delivery.
     pub tag: Tag,
     /// What it was to do.
-    pub work: Work,
+    pub work: Box<Work>,
     /// How it ended.
     pub outcome: Outcome,
     /// How long it ran, where it ran.

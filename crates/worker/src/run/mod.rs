@@ -64,6 +64,8 @@ const BATCH: usize = 16;
 pub struct Runs {
     executor: Executor,
     attempts: HashMap<Attempt, Run>,
+    /// How many of the attempts have started.
+    started: usize,
     waiting: VecDeque<Attempt>,
     deadlines: Deadlines,
     window: Window,
@@ -91,6 +93,7 @@ impl Runs {
         Self {
             executor,
             attempts: HashMap::new(),
+            started: 0,
             waiting: VecDeque::new(),
             deadlines: Deadlines::default(),
             window: Window::default(),
@@ -135,12 +138,11 @@ impl Runs {
 
     /// How many attempts there are, and how many of them have started.
     pub fn count(&self) -> (usize, usize) {
-        let started = self.attempts.values().filter(|run| matches!(run.state, State::Started { .. })).count();
-        (self.attempts.len(), started)
+        (self.attempts.len(), self.started)
     }
 
     /// Takes admitted work.
-    pub fn take(&mut self, tag: Tag, work: Work, now: Instant, effects: &mut Effects) {
+    pub fn take(&mut self, tag: Tag, work: Box<Work>, now: Instant, effects: &mut Effects) {
         let attempt = self.next;
         self.next += 1;
         self.attempts.insert(attempt, Run { tag, work, state: State::Waiting, since: now });
@@ -318,6 +320,7 @@ impl Runs {
     /// The lease is lost: every process is killed, every attempt forgotten. Nothing of them is settled.
     pub fn abandon(&mut self, effects: &mut Effects) {
         self.attempts.clear();
+        self.started = 0;
         self.waiting.clear();
         self.deadlines = Deadlines::default();
         let runner = match &mut self.executor {
@@ -336,6 +339,7 @@ impl Runs {
         let Some(run) = self.attempts.get_mut(&attempt) else { return };
         let State::Given { process } = run.state else { return };
         run.state = State::Started { process, soft: false, hard: false };
+        self.started += 1;
         run.since = now;
         self.deadlines.set(attempt, run.work.limits, now);
         let task = &run.work.plan.task;
@@ -348,15 +352,18 @@ impl Runs {
         let Some(run) = self.attempts.remove(&attempt) else { return };
         let took = matches!(run.state, State::Started { .. }).then(|| now.duration_since(run.since));
         if let Some(took) = took {
+            self.started -= 1;
             self.deadlines.clear(attempt, run.work.limits, run.since);
             self.window.took(took);
         }
         effects.ended.push(Ended { tag: run.tag, work: run.work, outcome, took });
     }
 
+    /// Only what was given and has not started may wait again: anything else would run twice.
     fn wait_again(&mut self, attempt: Attempt) {
         let Some(run) = self.attempts.get_mut(&attempt) else { return };
-        if let (State::Given { process }, Executor::Serve(serve)) = (run.state, &mut self.executor) {
+        let State::Given { process } = run.state else { return };
+        if let Executor::Serve(serve) = &mut self.executor {
             serve.came_back(process);
         }
         run.state = State::Waiting;
