@@ -4,6 +4,7 @@
 //!   broker   <queue>  <queue>\x06\x163  ...    lists, one for each priority step
 //!            unacked  unacked_index            what Celery's workers hold
 //!            _kombu.binding.<exchange>         which queues an exchange feeds
+//!            /<db>.<exchange>[/<routing key>]  the channel of a fanout exchange
 //!   results  celery-task-meta-<id>             a task's document; the channel that announces it has the same name
 //! ```
 
@@ -18,6 +19,23 @@ pub const MAX_PRIORITY: u8 = 9;
 
 /// Celery's default queue, exchange and routing key.
 pub const DEFAULT_QUEUE: &str = "celery";
+
+/// Celery's default of `control_exchange`: what the exchanges of remote control are named after.
+pub const CONTROL_EXCHANGE: &str = "celery";
+
+/// The exchange of events, Celery's default of `event_exchange`.
+pub const EVENT_EXCHANGE: &str = "celeryev";
+
+/// kombu's default of `fanout_prefix`: what stands before a fanout exchange's name in the name of its channel.
+/// Redis' channels know no databases, so this alone keeps those of two databases apart.
+pub const FANOUT_PREFIX: &str = "/{db}.";
+
+/// How long kombu keeps the bindings of a queue that expires after nobody has refreshed them, in ms, unless twice
+/// the queue's own time is longer.
+pub const BINDING_TTL_MS: u64 = 60 * 60 * 1000;
+
+/// How long a queue of remote control lives when nobody uses it, in ms: Celery's default of `control_queue_expires`.
+pub const CONTROL_QUEUE_TTL_MS: u64 = 10_000;
 
 /// The priority step that a message of this priority waits in: the largest step that is not above it. A priority
 /// below all steps wraps to the last one (kombu's rule).
@@ -72,6 +90,16 @@ impl BrokerKeys {
         self.prefixed("unacked_mutex")
     }
 
+    /// Channel: what is said to a fanout exchange, in database `db`. `prefix` is kombu's `fanout_prefix`
+    /// ([`FANOUT_PREFIX`]; empty where it is off); its `fanout_patterns` is taken to be on, which is its default.
+    pub fn fanout(&self, prefix: &str, db: i64, exchange: &str, routing_key: &str) -> String {
+        let prefix = prefix.replace("{db}", &db.to_string());
+        match routing_key {
+            "" => format!("{}{prefix}{exchange}", self.prefix),
+            routing_key => format!("{}{prefix}{exchange}/{routing_key}", self.prefix),
+        }
+    }
+
     /// Set: the [`binding`]s of an exchange.
     pub fn bindings(&self, exchange: &str) -> String {
         format!("{}_kombu.binding.{exchange}", self.prefix)
@@ -93,6 +121,26 @@ impl BrokerKeys {
 /// is empty but for topic exchanges.
 pub fn binding(routing_key: &str, pattern: &str, queue: &str) -> String {
     [routing_key, pattern, queue].join(SEPARATOR)
+}
+
+/// The fanout exchange of remote control: what is asked of all workers.
+pub fn control_exchange(namespace: &str) -> String {
+    format!("{namespace}.pidbox")
+}
+
+/// The direct exchange of the answers to remote control.
+pub fn control_reply_exchange(namespace: &str) -> String {
+    format!("reply.{namespace}.pidbox")
+}
+
+/// A node's queue of remote control. On Redis nothing stands in it: it names the node among the bindings.
+pub fn control_queue(namespace: &str, node: &str) -> String {
+    format!("{node}.{namespace}.pidbox")
+}
+
+/// The queue of a client's answers; the routing key to it is the client's own id.
+pub fn control_reply_queue(namespace: &str, routing_key: &str) -> String {
+    format!("{routing_key}.{}", control_reply_exchange(namespace))
 }
 
 /// The keys of a result store.
@@ -149,6 +197,20 @@ mod tests {
             ["unacked", "unacked_index", "unacked_mutex"]
         );
         assert_eq!(binding("mail", "", "mail"), "mail\u{6}\u{16}\u{6}\u{16}mail");
+    }
+
+    #[test]
+    fn the_names_of_remote_control_are_kombus() {
+        let keys = BrokerKeys::default();
+        assert_eq!(keys.fanout(FANOUT_PREFIX, 0, &control_exchange("celery"), ""), "/0.celery.pidbox");
+        let events = keys.fanout(FANOUT_PREFIX, 3, EVENT_EXCHANGE, "worker.heartbeat");
+        assert_eq!(events, "/3.celeryev/worker.heartbeat");
+        assert_eq!(BrokerKeys::new("a:").fanout("", 0, EVENT_EXCHANGE, ""), "a:celeryev");
+        assert_eq!(control_queue("celery", "w1@host1"), "w1@host1.celery.pidbox");
+        assert_eq!(
+            binding("oid", "", &control_reply_queue("celery", "oid")),
+            "oid\u{6}\u{16}\u{6}\u{16}oid.reply.celery.pidbox"
+        );
     }
 
     #[test]
