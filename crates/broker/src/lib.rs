@@ -7,7 +7,8 @@
 //! ```
 //!
 //! - [`Consumer`]: what a worker does with messages. [`Lease`]: how it says that it lives. [`Inspector`]: what the
-//!   operator sees and does. [`mod@conformance`] is their suite, run against every back end.
+//!   operator sees and does. [`Attempts`]: which of its attempts have begun. [`Mailbox`]: remote control and events.
+//!   [`Revocations`]: what is revoked. [`mod@conformance`] is their suite, run against every back end.
 //! - [`memory`]: a broker inside the process, for tests.
 //! - [`redis`]: kombu's Redis transport, with leases and fencing tags.
 //! - [`message`]: what a message becomes when it goes back, or is given up.
@@ -15,10 +16,13 @@
 //! **Once a lease is lost, nothing is written**: every settling operation first checks, atomically with its
 //! writes, that the message is still held by this worker and that its lease has not ended.
 
+mod attempts;
 pub mod conformance;
+mod mailbox;
 pub mod memory;
 pub mod message;
 pub mod redis;
+mod revocations;
 
 use std::time::Duration;
 
@@ -27,6 +31,10 @@ use jiff::Timestamp;
 use petiole_protocol::envelope::{Envelope, Malformed};
 use petiole_results::Record;
 use serde::{Deserialize, Serialize};
+
+pub use self::attempts::Attempts;
+pub use self::mailbox::{Address, Binding, Heard, Inbox, Mailbox, Node};
+pub use self::revocations::{MOST_REVOKED, REVOKED_FOR, ReadUntil, Revocations, Revoked};
 
 /// Between two renewals of a lease: three of them may fail before it ends.
 pub const BEAT: Duration = Duration::from_secs(2);

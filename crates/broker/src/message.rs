@@ -16,6 +16,24 @@ pub fn redelivered(raw: &[u8]) -> Cow<'_, [u8]> {
     mark_redelivered(raw).map_or(Cow::Borrowed(raw), Cow::Owned)
 }
 
+/// The header that counts the deliveries that were lost: attempts that had begun when their worker ended. A whole
+/// number; absent for none.
+pub const DELIVERIES: &str = "petiole-deliveries";
+
+/// How many deliveries of this message were lost.
+pub fn deliveries(headers: &Object) -> u32 {
+    headers.get(DELIVERIES).and_then(|count| count.parse().ok()).unwrap_or_default()
+}
+
+/// The message whose worker ended while it ran: marked as kombu marks what it restores, and counted. Bytes that are
+/// no message go back as they are.
+pub fn lost(raw: &[u8]) -> Cow<'_, [u8]> {
+    let marked = redelivered(raw);
+    let Ok(envelope) = Envelope::from_redis(&marked) else { return marked };
+    let count = deliveries(&envelope.headers).saturating_add(1);
+    with_header(&marked, DELIVERIES, &count.to_string()).map_or(marked, Cow::Owned)
+}
+
 /// The message with the reason for which it was given up in its headers. Bytes that are no message become the body
 /// of one, so that who reads the dead-letter queue finds the reason there too.
 pub fn dead_letter(raw: &[u8], reason: &str, queue: &str, at: Timestamp) -> Vec<u8> {
@@ -69,6 +87,16 @@ mod tests {
             headers.get(DEAD_LETTER),
             Some(r#"{"reason": "no \"task\"", "queue": "mail", "at": "1970-01-01T00:00:00Z"}"#)
         );
+    }
+
+    #[test]
+    fn each_lost_delivery_is_counted() {
+        let once = lost(RAW);
+        let envelope = Envelope::from_redis(&once).unwrap();
+        assert_eq!(envelope.headers.get(DELIVERIES), Some("1"));
+        assert!(envelope.redelivered());
+        assert_eq!(deliveries(&Envelope::from_redis(&lost(&once)).unwrap().headers), 2);
+        assert_eq!(&lost(b"\xff[")[..], b"\xff[");
     }
 
     #[test]

@@ -8,21 +8,29 @@
 //!                                 └─restore─> head of its list, when petiole:leases says that the worker has ended
 //! ```
 //!
-//! - [`RedisConsumer`]: receive (`receive.rs`), settle (`settle.rs`), adopt (`adopt.rs`), wait (`watch.rs`).
+//! - [`RedisConsumer`]: receive (`receive.rs`), settle (`settle.rs`), adopt (`adopt.rs`), wait (`watch.rs`); which
+//!   attempts have begun (`attempts.rs`).
 //! - [`RedisLease`]: register, beat, sweep, release (`lease.rs`); putting messages back (`restore.rs`), also those
 //!   that Celery's workers abandoned (`abandoned.rs`).
 //! - [`RedisInspector`]: depths, workers, end, hazards (`inspect.rs`).
+//! - [`RedisMailbox`]: remote control and events (`mailbox.rs`, `inbox.rs`).
+//! - [`RedisRevocations`]: what is revoked (`revocations.rs`).
 //!
 //! Each transition is one Lua script in `lua/`, whose head says what it takes and returns. No script reads JSON.
 
 mod abandoned;
 mod adopt;
+mod attempts;
 mod consumer;
+mod inbox;
 mod inspect;
 mod keys;
 mod lease;
+mod listening;
+mod mailbox;
 mod receive;
 mod restore;
+mod revocations;
 mod scripts;
 mod settle;
 mod tag;
@@ -39,6 +47,8 @@ pub use self::consumer::RedisConsumer;
 pub use self::inspect::RedisInspector;
 use self::keys::Keys;
 pub use self::lease::RedisLease;
+pub use self::mailbox::{MailboxConfig, RedisMailbox};
+pub use self::revocations::RedisRevocations;
 use crate::{BEAT, BrokerError, LEASE, QueueName, Worker};
 
 /// kombu's default: after this long, a message that a Celery worker holds is delivered again.

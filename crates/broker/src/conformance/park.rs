@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
-use super::{Checked, MANY, Subject, ids, ids_of, message, publish, queue, settlement, worker};
-use crate::{Depth, Disposition, Settled};
+use tokio::time::timeout;
+
+use super::{Checked, MANY, Member, Subject, ids, ids_of, message, publish, queue, settlement, worker};
+use crate::{BrokerError, Delivery, Depth, Disposition, Settled};
 
 /// Long enough for what a check does before it is over.
 const LATER: Duration = Duration::from_millis(150);
@@ -73,5 +75,49 @@ pub async fn a_sweep_returns_parked_messages(subject: &dyn Subject) -> Checked {
     subject.pass(LATER).await?;
     a.lease.sweep().await?;
     assert_eq!(ids_of(&subject.waiting("mail", 0).await?), ["1"]);
+    Ok(())
+}
+
+/// Waits, as an idle worker does, until there is a message.
+async fn awaited(by: &Member) -> Result<Vec<Delivery>, BrokerError> {
+    loop {
+        let taken = by.consumer.receive(MANY).await?;
+        if !taken.is_empty() {
+            return Ok(taken);
+        }
+        by.consumer.wait().await;
+    }
+}
+
+pub async fn waiting_ends_when_a_parked_message_is_due(subject: &dyn Subject) -> Checked {
+    let a = worker(subject, "a").await?;
+    publish(subject, &["1", "2"]).await?;
+    let taken = a.consumer.receive(MANY).await?;
+    let now = subject.now().await?;
+    let times = [now + LATER, now + Duration::from_hours(1)];
+    let park = taken.iter().zip(times).map(|(delivery, time)| settlement(delivery, Disposition::Park(time)));
+    a.consumer.settle(&park.collect::<Vec<_>>()).await?;
+    let (taken, passed) = tokio::join!(timeout(Duration::from_secs(20), awaited(&a)), subject.pass(LATER));
+    passed?;
+    assert_eq!(ids(&taken??), ["1"]);
+    Ok(())
+}
+
+pub async fn waiting_ends_when_another_parks_an_earlier_message(subject: &dyn Subject) -> Checked {
+    let (a, b) = (worker(subject, "a").await?, worker(subject, "b").await?);
+    publish(subject, &["1", "2"]).await?;
+    let taken = b.consumer.receive(MANY).await?;
+    let now = subject.now().await?;
+    let hour = settlement(&taken[0], Disposition::Park(now + Duration::from_hours(1)));
+    b.consumer.settle(&[hour]).await?;
+    let parking = async {
+        // The other has begun to wait for the one that comes in an hour.
+        a.consumer.wait().await;
+        b.consumer.settle(&[settlement(&taken[1], Disposition::Park(now + LATER))]).await?;
+        subject.pass(LATER).await
+    };
+    let (taken, parked) = tokio::join!(timeout(Duration::from_secs(20), awaited(&a)), parking);
+    parked?;
+    assert_eq!(ids(&taken??), ["2"]);
     Ok(())
 }

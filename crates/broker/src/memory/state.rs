@@ -1,9 +1,12 @@
 //! What stands in the broker, and its transitions. Pure: they take `now`, in milliseconds.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use jiff::Timestamp;
 use petiole_results::memory::MemoryStore;
+
+use super::mail::Mail;
+use super::revocations::Kept;
 
 use crate::{BrokerError, Depth, Disposition, QueueName, Settled, Settlement, Tag, Worker, message};
 
@@ -21,6 +24,9 @@ pub(super) struct State {
     grace: i64,
     /// Something was put into a list since this was last asked.
     pushed: bool,
+    pub(super) mail: Mail,
+    pub(super) revoked: Kept<String>,
+    pub(super) revoked_stamps: Kept<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -28,6 +34,17 @@ struct Lease {
     worker: Worker,
     ends: i64,
     held: BTreeMap<Tag, HeldMessage>,
+    /// What has begun; and maybe what is held no longer.
+    started: HashSet<Tag>,
+}
+
+/// Whether attempts that had begun count as lost deliveries when a lease ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// They do: others say that the worker has ended.
+    Counted,
+    /// They do not: it gives its lease up.
+    Uncounted,
 }
 
 #[derive(Debug)]
@@ -71,7 +88,7 @@ impl State {
     }
 
     pub(super) fn register(&mut self, worker: &Worker, ends: i64) {
-        let lease = Lease { worker: worker.clone(), ends, held: BTreeMap::new() };
+        let lease = Lease { worker: worker.clone(), ends, held: BTreeMap::new(), started: HashSet::new() };
         self.leases.insert(worker.incarnation.clone(), lease);
     }
 
@@ -171,10 +188,17 @@ impl State {
             }
             Disposition::Park(until) => {
                 self.parked_count += 1;
+                // Whoever waits may wait for it from now on.
+                self.pushed = true;
                 let key = (until.as_millisecond(), self.parked_count);
                 self.parked.entry(queue.name.clone()).or_default().insert(key, Parked { step, raw });
             }
         }
+    }
+
+    pub(super) fn start(&mut self, worker: &str, tags: &[Tag], now: i64) -> Result<(), BrokerError> {
+        self.live(worker, now)?.started = tags.iter().copied().collect();
+        Ok(())
     }
 
     /// What a worker holds: tag, queue, message.
@@ -206,15 +230,18 @@ impl State {
         let ended =
             |(name, lease): (&String, &Lease)| (name != sweeper && lease.ends <= now).then(|| name.clone());
         let ended: Vec<_> = self.leases.iter().filter_map(ended).collect();
-        ended.iter().map(|worker| self.end(worker)).sum()
+        ended.iter().map(|worker| self.end(worker, Lost::Counted)).sum()
     }
 
     /// Ends a lease, and puts what its worker holds back.
-    pub(super) fn end(&mut self, worker: &str) -> usize {
-        let Some(Lease { worker, held, .. }) = self.leases.remove(worker) else { return 0 };
+    pub(super) fn end(&mut self, worker: &str, lost: Lost) -> usize {
+        let Some(Lease { worker, held, started, .. }) = self.leases.remove(worker) else { return 0 };
         let count = held.len();
-        for HeldMessage { queue, raw } in held.into_values().rev() {
-            self.dispose(&worker.queues[queue], raw, &Disposition::Requeue, 0);
+        for (tag, HeldMessage { queue, raw }) in held.into_iter().rev() {
+            let queue = &worker.queues[queue];
+            let counts = lost == Lost::Counted && started.contains(&tag);
+            let back = if counts { message::lost(&raw) } else { message::redelivered(&raw) };
+            self.push_head(&queue.name, message::step(&raw, &queue.priority_steps), back.into_owned());
         }
         count
     }
@@ -240,9 +267,13 @@ impl State {
         depth
     }
 
-    /// Whether a worker would get something of this queue.
-    pub(super) fn has_something(&mut self, queue: &QueueName, now: i64) -> bool {
-        self.depth(queue, now).ready > 0
+    /// After how many milliseconds a worker would get something of this queue; none, when nothing is there.
+    pub(super) fn next(&mut self, queue: &QueueName, now: i64) -> Option<u64> {
+        if queue.priority_steps.iter().any(|step| !self.list(&queue.name, *step).is_empty()) {
+            return Some(0);
+        }
+        let ((due, _), _) = self.parked.get(&queue.name)?.first_key_value()?;
+        Some(u64::try_from(due - now).unwrap_or_default())
     }
 
     pub(super) fn workers(&self) -> Vec<Worker> {

@@ -160,7 +160,7 @@ impl Lease for RedisLease {
 
     async fn release(&self) -> Result<(), BrokerError> {
         let worker: &Worker = &self.config.worker;
-        inspect::end(&self.connection, &self.keys, &worker.incarnation).await?;
+        inspect::end(&self.connection, &self.keys, &worker.incarnation, inspect::By::Itself).await?;
         restore::restore(&self.connection, &self.keys, worker).await?;
         Ok(())
     }

@@ -24,6 +24,11 @@ script!(RETURN_DUE, "Puts parked messages back.", "lease.lua", "due.lua", "retur
 script!(ABANDONED, "Puts messages of Celery's workers back.", "abandoned.lua");
 script!(UNLOCK, "Gives kombu's lock back.", "unlock.lua");
 script!(DEPTHS, "Counts what stands in queues.", "lease.lua", "depths.lua");
+script!(BIND_EXPIRING, "Binds a queue that expires.", "lease.lua", "bind_expiring.lua");
+script!(REPLY, "Answers a request.", "reply.lua");
+script!(REVOKE, "Revokes tasks.", "lease.lua", "revoke.lua");
+script!(REVOKED, "Reads what is revoked.", "lease.lua", "revoked.lua");
+script!(STARTED, "Notes which attempts have begun.", "lease.lua", "started.lua");
 
 /// Settles messages and stores their records.
 pub(super) static SETTLE: LazyLock<Script> = LazyLock::new(|| {

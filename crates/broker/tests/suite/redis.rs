@@ -2,6 +2,7 @@
 
 mod celery;
 mod faults;
+mod kombu;
 mod reach;
 mod subject;
 

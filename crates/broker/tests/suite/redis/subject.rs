@@ -6,9 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use petiole_broker::conformance::{Checked, Member, Subject, queue};
-use petiole_broker::redis::{Config, Endpoint, RedisConsumer, RedisInspector, RedisLease, Timeouts};
-use petiole_broker::{Inspector, QueueName, Worker, message};
-use petiole_protocol::keys::BrokerKeys;
+use petiole_broker::redis::{
+    Config, Endpoint, MailboxConfig, RedisConsumer, RedisInspector, RedisLease, RedisMailbox,
+    RedisRevocations, Timeouts,
+};
+use petiole_broker::{Address, Inspector, Mailbox, Node, QueueName, Revocations, Worker, message};
+use petiole_protocol::keys::{BrokerKeys, SEPARATOR};
 use petiole_results::Store as _;
 use petiole_results::redis::{Connection, RedisStore};
 use petiole_testkit::proxy::Proxy;
@@ -93,8 +96,8 @@ impl Redis {
 /// Registers a worker, and connects it.
 pub(super) async fn join(config: Config) -> Result<Member, petiole_broker::BrokerError> {
     let lease = RedisLease::register(config.clone()).await?;
-    let consumer = RedisConsumer::connect(config).await?;
-    Ok(Member { consumer: Arc::new(consumer), lease: Arc::new(lease) })
+    let consumer = Arc::new(RedisConsumer::connect(config).await?);
+    Ok(Member { consumer: consumer.clone(), attempts: consumer, lease: Arc::new(lease) })
 }
 
 #[async_trait(?Send)]
@@ -102,6 +105,24 @@ impl Subject for Redis {
     async fn register(&self, worker: Worker) -> Checked<Member> {
         let config = Config { worker, ..self.config("") };
         Ok(join(config).await?)
+    }
+
+    fn mailbox(&self, node: &str) -> Arc<dyn Mailbox> {
+        Arc::new(RedisMailbox::new(MailboxConfig::new(self.broker.clone(), Node::new(node))))
+    }
+
+    async fn bound(&self, from: &Address) -> Checked<Vec<String>> {
+        let mut bindings: Vec<String> = self.ask(&["SMEMBERS", &self.keys.bindings(&from.exchange)]).await;
+        bindings.sort();
+        let queue = |binding: &String| {
+            let [key, _, queue] = binding.split(SEPARATOR).collect::<Vec<_>>()[..] else { return None };
+            (key == from.routing_key).then(|| queue.to_owned())
+        };
+        Ok(bindings.iter().filter_map(queue).collect())
+    }
+
+    fn revocations(&self) -> Arc<dyn Revocations> {
+        Arc::new(RedisRevocations::new(self.broker.clone(), Timeouts::default()))
     }
 
     fn inspector(&self) -> Arc<dyn Inspector> {
@@ -140,6 +161,13 @@ impl Subject for Redis {
 
     fn lease(&self) -> Duration {
         LEASE
+    }
+
+    async fn cut(&self) -> Checked {
+        for kind in ["normal", "pubsub"] {
+            let _: u64 = self.ask(&["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]).await;
+        }
+        Ok(())
     }
 
     async fn lose_answers(&self) -> Checked {
