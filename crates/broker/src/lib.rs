@@ -33,7 +33,7 @@ use petiole_results::Record;
 use serde::{Deserialize, Serialize};
 
 pub use self::attempts::Attempts;
-pub use self::mailbox::{Address, Binding, Heard, Inbox, Mailbox, Node};
+pub use self::mailbox::{Address, BoundQueue, Heard, Inbox, Mailbox, Node};
 pub use self::revocations::{MOST_REVOKED, REVOKED_FOR, ReadUntil, Revocations, Revoked};
 
 /// Between two renewals of a lease: three of them may fail before it ends.

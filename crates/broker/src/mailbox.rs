@@ -37,16 +37,16 @@ pub struct Address {
 
 /// Which queue an exchange feeds, under which routing key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Binding {
+pub struct BoundQueue {
     /// The direct exchange and the routing key.
     pub from: Address,
     /// The queue.
     pub queue: String,
 }
 
-impl Binding {
+impl BoundQueue {
     /// Celery's default: a direct exchange and a routing key of the queue's own name.
-    pub fn of_queue(name: &str) -> Self {
+    pub fn named(name: &str) -> Self {
         let from = Address { exchange: name.to_owned(), routing_key: name.to_owned() };
         Self { from, queue: name.to_owned() }
     }
@@ -81,7 +81,7 @@ pub trait Mailbox: Send + Sync {
     async fn broadcast(&self, batch: &[(Address, Envelope)]) -> Result<Vec<u64>, BrokerError>;
 
     /// Makes these queues known to exchanges, so that clients that publish to an exchange reach them.
-    async fn bind(&self, bindings: &[Binding]) -> Result<(), BrokerError>;
+    async fn bind(&self, bindings: &[BoundQueue]) -> Result<(), BrokerError>;
 
     /// A place for the answers to a request of our own.
     async fn inbox(&self) -> Result<Box<dyn Inbox>, BrokerError>;

@@ -11,7 +11,7 @@ use petiole_protocol::keys::{EVENT_EXCHANGE, control_exchange, control_queue, co
 use tokio::time::timeout;
 
 use super::{Checked, Subject};
-use crate::{Address, Binding, Heard, Mailbox};
+use crate::{Address, BoundQueue, Heard, Mailbox};
 
 /// How long a check waits for what must come.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -201,11 +201,11 @@ pub async fn a_node_is_known_while_it_is_there(subject: &dyn Subject) -> Checked
 pub async fn a_queue_is_bound_to_its_exchange(subject: &dyn Subject) -> Checked {
     let a = subject.mailbox("w1@a");
     let from = Address { exchange: "media".to_owned(), routing_key: "media.video".to_owned() };
-    let video = Binding { from: from.clone(), queue: "video".to_owned() };
+    let video = BoundQueue { from: from.clone(), queue: "video".to_owned() };
     for _ in 0..2 {
-        a.bind(&[Binding::of_queue("mail"), Binding::of_queue("print"), video.clone()]).await?;
+        a.bind(&[BoundQueue::named("mail"), BoundQueue::named("print"), video.clone()]).await?;
     }
-    assert_eq!(subject.bound(&Binding::of_queue("mail").from).await?, ["mail"]);
+    assert_eq!(subject.bound(&BoundQueue::named("mail").from).await?, ["mail"]);
     assert_eq!(subject.bound(&from).await?, ["video"]);
     let other = Address { routing_key: "media.audio".to_owned(), ..from };
     assert!(subject.bound(&other).await?.is_empty());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::{Address, Binding};
+use crate::{Address, BoundQueue};
 
 /// What is known of exchanges.
 #[derive(Debug, Default)]
@@ -47,11 +47,11 @@ impl Mail {
         self.listeners.remove(&listener);
     }
 
-    pub(super) fn bind(&mut self, Binding { from, queue }: Binding) {
+    pub(super) fn bind(&mut self, BoundQueue { from, queue }: BoundQueue) {
         self.bindings.entry(from.exchange).or_default().insert((from.routing_key, queue));
     }
 
-    pub(super) fn unbind(&mut self, Binding { from, queue }: Binding) {
+    pub(super) fn unbind(&mut self, BoundQueue { from, queue }: BoundQueue) {
         if let Some(bindings) = self.bindings.get_mut(&from.exchange) {
             bindings.remove(&(from.routing_key, queue));
         }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Fault, MemoryBroker};
 use crate::mailbox::{INBOX_WAIT, sent};
-use crate::{Address, Binding, BrokerError, Heard, Inbox, Mailbox, Node};
+use crate::{Address, BoundQueue, BrokerError, Heard, Inbox, Mailbox, Node};
 
 /// After a failure, how long until it is said: whoever listens tries again at once.
 const DEAF: Duration = Duration::from_millis(10);
@@ -49,10 +49,10 @@ impl MemoryBroker {
 }
 
 impl MemoryMailbox {
-    fn binding(&self) -> Binding {
+    fn binding(&self) -> BoundQueue {
         let Node { name, namespace } = &self.node;
         let from = Address { exchange: control_exchange(namespace), routing_key: String::new() };
-        Binding { from, queue: control_queue(namespace, name) }
+        BoundQueue { from, queue: control_queue(namespace, name) }
     }
 
     /// What there is to hear now.
@@ -107,7 +107,7 @@ impl Mailbox for MemoryMailbox {
         heard
     }
 
-    async fn bind(&self, bindings: &[Binding]) -> Result<(), BrokerError> {
+    async fn bind(&self, bindings: &[BoundQueue]) -> Result<(), BrokerError> {
         self.broker.change("bind queues", |state, _| {
             bindings.iter().cloned().for_each(|binding| state.mail.bind(binding));
         })
@@ -117,7 +117,7 @@ impl Mailbox for MemoryMailbox {
         let routing_key = Uuid::new_v4().to_string();
         let queue = control_reply_queue(&self.node.namespace, &routing_key);
         let address = Address { exchange: control_reply_exchange(&self.node.namespace), routing_key };
-        let binding = Binding { from: address, queue };
+        let binding = BoundQueue { from: address, queue };
         self.broker.change("make a place for answers", |state, _| state.mail.bind(binding.clone()))?;
         Ok(Box::new(MemoryInbox { broker: self.broker.clone(), binding }))
     }
@@ -137,7 +137,7 @@ impl Mailbox for MemoryMailbox {
 #[derive(Debug)]
 struct MemoryInbox {
     broker: MemoryBroker,
-    binding: Binding,
+    binding: BoundQueue,
 }
 
 #[async_trait]

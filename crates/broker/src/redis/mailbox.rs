@@ -27,7 +27,7 @@ use super::listening::listening;
 use super::scripts::{BIND_EXPIRING, REPLY};
 use super::{Endpoint, Timeouts, during};
 use crate::mailbox::sent;
-use crate::{Address, Binding, BrokerError, Heard, Inbox, Mailbox, Node};
+use crate::{Address, BoundQueue, BrokerError, Heard, Inbox, Mailbox, Node};
 
 /// Between two questions whether the server still listens to us: kombu's `health_check_interval`. The node's binding
 /// is renewed by them.
@@ -239,7 +239,7 @@ impl Mailbox for RedisMailbox {
         self.note("publish", self.connection.query_all(&publish).await)
     }
 
-    async fn bind(&self, bindings: &[Binding]) -> Result<(), BrokerError> {
+    async fn bind(&self, bindings: &[BoundQueue]) -> Result<(), BrokerError> {
         if bindings.is_empty() {
             return Ok(());
         }
@@ -247,7 +247,7 @@ impl Mailbox for RedisMailbox {
         let mut add = redis::pipe();
         // Both or none: kombu 5.7 sweeps a table away that has the one and not the other.
         add.atomic();
-        for Binding { from, queue } in bindings {
+        for BoundQueue { from, queue } in bindings {
             let member = binding(&from.routing_key, "", queue);
             add.cmd("SADD").arg(celery.bindings(&from.exchange)).arg(&member).ignore();
             add.cmd("SADD").arg(celery.permanent_bindings(&from.exchange)).arg(&member).ignore();

@@ -2,7 +2,7 @@
 
 use petiole_broker::conformance::Subject as _;
 use petiole_broker::redis::{MailboxConfig, RedisMailbox};
-use petiole_broker::{Address, Binding, Heard, Mailbox, Node};
+use petiole_broker::{Address, BoundQueue, Heard, Mailbox, Node};
 use petiole_protocol::envelope::Envelope;
 use petiole_testkit::wait::until;
 
@@ -47,7 +47,7 @@ async fn a_node_and_its_queues_stand_among_the_bindings_as_kombu_writes_them() {
     let subject = redis().await;
     let node = subject.mailbox("w1@a");
     assert!(matches!(heard(node.as_ref()).await, Heard::Listening));
-    node.bind(&[Binding::of_queue("mail")]).await.unwrap();
+    node.bind(&[BoundQueue::named("mail")]).await.unwrap();
     let members = async |key| subject.ask::<Vec<String>>(&["SMEMBERS", key]).await;
     let own = "\u{6}\u{16}\u{6}\u{16}w1@a.celery.pidbox";
     assert_eq!(members("_kombu.binding.celery.pidbox").await, [own]);

@@ -8,8 +8,8 @@ use petiole_broker::redis::{
     Config, Endpoint, Login, MailboxConfig, RedisInspector, RedisMailbox, RedisRevocations, Secrets, Timeouts,
 };
 use petiole_broker::{
-    Binding, BrokerError, Disposition, Heard, Inspector as _, Mailbox as _, Node, Revocations as _, Settled,
-    Settlement, Worker,
+    BoundQueue, BrokerError, Disposition, Heard, Inspector as _, Mailbox as _, Node, Revocations as _,
+    Settled, Settlement, Worker,
 };
 use petiole_protocol::envelope::Envelope;
 use petiole_results::redis::Connection;
@@ -52,7 +52,7 @@ async fn lives(endpoint: &Endpoint) {
     let mailbox = RedisMailbox::new(MailboxConfig::new(endpoint.clone(), Node::new("w1@a")));
     let heard = tokio::time::timeout(LIMIT, mailbox.next()).await.unwrap();
     assert!(matches!(heard, Heard::Listening), "{heard:?}");
-    mailbox.bind(&[Binding::of_queue("mail")]).await.unwrap();
+    mailbox.bind(&[BoundQueue::named("mail")]).await.unwrap();
     let inbox = mailbox.inbox().await.unwrap();
     assert!(mailbox.reply(inbox.address(), &Envelope::default()).await.unwrap());
     assert!(inbox.next(LIMIT).await.unwrap().is_some());
