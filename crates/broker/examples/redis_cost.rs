@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use petiole_broker::conformance::{Member, message, queue, record, settlement};
 use petiole_broker::redis::{Config, Endpoint, RedisConsumer, RedisLease, Timeouts};
-use petiole_broker::{Disposition, Settlement, Worker};
+use petiole_broker::{Disposition, Worker};
 use petiole_results::redis::Connection;
 use petiole_testkit::redis::Server;
 
@@ -75,9 +75,9 @@ async fn drain(member: &Member, batch: usize, marks: bool) -> Outcome<usize> {
         let id = |envelope: &petiole_protocol::envelope::Envelope| envelope.properties.correlation_id.clone();
         let settle: Vec<_> = taken
             .iter()
-            .map(|delivery| Settlement {
-                record: delivery.envelope.as_ref().ok().and_then(id).map(|id| record(&id)),
-                ..settlement(delivery, Disposition::Ack)
+            .map(|delivery| {
+                let id = delivery.envelope.as_ref().ok().and_then(id);
+                settlement(delivery, Disposition::Ack).with_records(id.map(|id| record(&id)))
             })
             .collect();
         done += consumer.settle(&settle).await?.len();

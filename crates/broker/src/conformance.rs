@@ -5,7 +5,9 @@
 
 pub mod adopt;
 pub mod attempts;
+pub mod chord;
 pub mod depths;
+pub mod follow_ups;
 pub mod lease;
 pub mod mailbox;
 pub mod park;
@@ -19,11 +21,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use petiole_protocol::envelope::Envelope;
-use petiole_results::Record;
+use petiole_results::chord::ChordPart;
+use petiole_results::{Precedence, Record, Store};
 
+use crate::exchange::Binding;
 use crate::{
-    Address, Attempts, Consumer, Delivery, Disposition, Inspector, Lease, Mailbox, QueueName, Revocations,
-    Settlement, Tag, Worker,
+    Address, Attempts, Consumer, Delivery, Disposition, Inspector, Lease, Mailbox, Outgoing, QueueName,
+    Revocations, Settlement, Tag, Target, Worker,
 };
 
 /// What a check says when it could not be made. What does not hold panics.
@@ -48,6 +52,10 @@ pub trait Subject {
     async fn waiting(&self, queue: &str, step: u8) -> Checked<Vec<String>>;
     /// The result document of a task.
     async fn document(&self, task_id: &str) -> Checked<Option<String>>;
+    /// Where results and chords are.
+    fn store(&self) -> Arc<dyn Store>;
+    /// Binds a queue to an exchange.
+    async fn bind(&self, exchange: &str, binding: Binding) -> Checked;
     /// The time on the broker.
     async fn now(&self) -> Checked<jiff::Timestamp>;
     /// Returns when so much time has passed on the broker.
@@ -101,12 +109,32 @@ pub fn record(task_id: &str) -> Record {
         task_id: task_id.to_owned(),
         document: format!("{{\"status\": \"SUCCESS\", \"result\": 3, \"task_id\": \"{task_id}\"}}"),
         expires: Some(Duration::from_hours(1)),
+        precedence: Precedence::Result,
     }
 }
 
-/// A settlement without a record.
+/// A settlement that writes nothing.
 pub fn settlement(delivery: &Delivery, disposition: Disposition) -> Settlement {
-    Settlement { tag: delivery.tag, record: None, disposition }
+    Settlement::new(delivery.tag, disposition)
+}
+
+/// A message to a queue.
+pub fn send(queue: &str, id: &str, priority: u8) -> Outgoing {
+    let to = Target::Queue(queue.to_owned());
+    Outgoing { to, priority, message: message(id, priority).into_bytes() }
+}
+
+/// A part of a chord, by this run of its task.
+pub fn part(group: &str, task_id: &str, index: u64, run: &str, claim: Duration) -> ChordPart {
+    ChordPart {
+        group: group.to_owned(),
+        task_id: task_id.to_owned(),
+        index: Some(index),
+        member: format!("[1, \"{task_id}\", \"SUCCESS\", 3]"),
+        expires: Some(Duration::from_hours(1)),
+        claim,
+        token: run.to_owned(),
+    }
 }
 
 /// The ids of deliveries, in their order.
@@ -194,6 +222,25 @@ macro_rules! conformance {
             settle::a_message_is_settled_once,
             settle::a_batch_settles_what_is_held_and_leaves_the_rest,
             settle::what_was_settled_without_an_answer_is_done,
+            follow_ups::what_is_sent_stands_behind_the_others_of_its_priority,
+            follow_ups::an_exchange_feeds_the_queues_that_are_bound_to_it,
+            follow_ups::a_message_for_nobody_is_refused_and_nothing_is_written,
+            follow_ups::what_was_sent_without_an_answer_is_sent_once,
+            follow_ups::a_lost_lease_writes_nothing_of_all_of_it,
+            follow_ups::a_message_that_is_gone_has_nothing_written,
+            follow_ups::what_was_acknowledged_early_is_still_followed_up,
+            follow_ups::several_records_are_written_with_what_they_may_replace,
+            follow_ups::a_retry_comes_back_at_its_time_and_says_which_it_is,
+            follow_ups::a_message_that_cannot_be_made_a_retry_is_given_up,
+            chord::the_last_part_holds_its_message_until_the_body_is_sent,
+            chord::a_chord_of_one_is_complete_at_once,
+            chord::parts_of_one_batch_complete_once,
+            chord::two_finishers_at_once_complete_once,
+            chord::a_part_that_is_delivered_twice_counts_once,
+            chord::a_worker_that_ends_between_claim_and_body_strands_nothing,
+            chord::a_claim_that_ran_out_is_taken_by_the_next_part,
+            chord::a_part_that_comes_after_the_body_does_nothing,
+            chord::a_chord_that_was_completed_without_an_answer_sends_one_body,
             park::a_parked_message_comes_back_at_its_time,
             park::a_parked_message_is_next_in_its_priority,
             park::messages_of_one_text_are_parked_apart,

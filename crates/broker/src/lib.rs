@@ -11,30 +11,34 @@
 //!   [`Revocations`]: what is revoked. [`mod@conformance`] is their suite, run against every back end.
 //! - [`memory`]: a broker inside the process, for tests.
 //! - [`redis`]: kombu's Redis transport, with leases and fencing tags.
-//! - [`message`]: what a message becomes when it goes back, or is given up.
+//! - [`Settlement`]: what a worker has written when a task has ended: follow-ups, results, counts of chords, and what
+//!   becomes of the message.
+//! - [`exchange`]: which queues an exchange feeds.
+//! - [`message`]: what a message becomes when it goes back, is tried again, or is given up.
 //!
 //! **Once a lease is lost, nothing is written**: every settling operation first checks, atomically with its
 //! writes, that the message is still held by this worker and that its lease has not ended.
 
 mod attempts;
 pub mod conformance;
+pub mod exchange;
 mod mailbox;
 pub mod memory;
 pub mod message;
 pub mod redis;
 mod revocations;
+mod settlement;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use petiole_protocol::envelope::{Envelope, Malformed};
-use petiole_results::Record;
 use serde::{Deserialize, Serialize};
 
 pub use self::attempts::Attempts;
 pub use self::mailbox::{Address, BoundQueue, Heard, Inbox, Mailbox, Node};
 pub use self::revocations::{MOST_REVOKED, REVOKED_FOR, ReadUntil, Revocations, Revoked};
+pub use crate::settlement::{Disposition, Outgoing, Refusal, Settled, Settlement, Target};
 
 /// Between two renewals of a lease: three of them may fail before it ends.
 pub const BEAT: Duration = Duration::from_secs(2);
@@ -59,42 +63,6 @@ pub struct Delivery {
     pub envelope: Result<Envelope, Malformed>,
 }
 
-/// What becomes of a held message, all of it or nothing.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settlement {
-    /// Which delivery.
-    pub tag: Tag,
-    /// The task's record, written before the message is acknowledged (Celery's order). Only for a consumer whose
-    /// [`Consumer::stores_results`] says so; otherwise the caller stores it.
-    pub record: Option<Record>,
-    /// What becomes of the message.
-    pub disposition: Disposition,
-}
-
-/// What becomes of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Disposition {
-    /// It stays held: only the record is written (`STARTED`).
-    Keep,
-    /// It is done.
-    Ack,
-    /// Back to the head of its queue, marked as redelivered.
-    Requeue,
-    /// To its queue's dead-letter queue, with this reason in its headers.
-    DeadLetter(String),
-    /// Out of its queue until this time.
-    Park(Timestamp),
-}
-
-/// Whether a settlement was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
-    /// It was, whole.
-    Done,
-    /// This worker no longer held the message: nothing was written.
-    Lost,
-}
-
 /// What a worker does with messages.
 #[async_trait]
 pub trait Consumer: Send + Sync {
@@ -106,11 +74,11 @@ pub trait Consumer: Send + Sync {
     /// Returns when there may be something to receive. May return too early, never much too late.
     async fn wait(&self);
 
-    /// Whether [`Settlement::record`] is written here, atomically with the rest.
+    /// Whether what a [`Settlement`] says of results and chords is written here, atomically with the rest.
     fn stores_results(&self) -> bool;
 
     /// Settles a batch. The answers stand in the order of the batch; each settlement is atomic by itself. Messages
-    /// that are requeued keep the batch's order. Fails with [`BrokerError::LeaseLost`] and
+    /// that are requeued keep the batch's order. A delivery comes once in a batch. Fails with [`BrokerError::LeaseLost`] and
     /// [`BrokerError::LeaseEnded`] as [`Self::receive`] does. After any other failure the batch may have been
     /// settled or not: settling it again is right, and answers as the first call would have.
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, BrokerError>;

@@ -3,6 +3,7 @@
 mod mail;
 mod mailbox;
 mod revocations;
+mod settle;
 mod state;
 mod worker;
 
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 pub use self::mailbox::MemoryMailbox;
 use self::state::{Lost, State};
 pub use self::worker::MemoryWorker;
+use crate::exchange::Binding;
 use crate::{BrokerError, Depth, Hazard, Inspector, QueueName, Worker, message};
 
 /// Says what time it is.
@@ -88,6 +90,11 @@ impl MemoryBroker {
         let mut state = self.lock();
         state.push_tail(&queue.name, step, raw);
         self.announce(&mut state);
+    }
+
+    /// Binds a queue to an exchange.
+    pub fn bind(&self, exchange: &str, binding: Binding) {
+        self.lock().bind(exchange, binding);
     }
 
     /// What waits in a list, the next one first.

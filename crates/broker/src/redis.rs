@@ -8,8 +8,9 @@
 //!                                 └─restore─> head of its list, when petiole:leases says that the worker has ended
 //! ```
 //!
-//! - [`RedisConsumer`]: receive (`receive.rs`), settle (`settle.rs`), adopt (`adopt.rs`), wait (`watch.rs`); which
-//!   attempts have begun (`attempts.rs`).
+//! - [`RedisConsumer`]: receive (`receive.rs`), settle (`settle.rs`, with what is sent and
+//!   stored in `effects.rs` and `exchanges.rs`), adopt (`adopt.rs`), wait (`watch.rs`); which attempts have begun
+//!   (`attempts.rs`).
 //! - [`RedisLease`]: register, beat, sweep, release (`lease.rs`); putting messages back (`restore.rs`), also those
 //!   that Celery's workers abandoned (`abandoned.rs`).
 //! - [`RedisInspector`]: depths, workers, end, hazards (`inspect.rs`).
@@ -22,6 +23,8 @@ mod abandoned;
 mod adopt;
 mod attempts;
 mod consumer;
+mod effects;
+mod exchanges;
 mod inbox;
 mod inspect;
 mod keys;

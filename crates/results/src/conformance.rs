@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Record, Store};
+use crate::{Precedence, Record, Store};
+
+mod chord;
 
 /// A store under test.
 #[async_trait(?Send)]
@@ -15,17 +17,20 @@ pub trait Subject {
     /// The store.
     fn store(&self) -> &dyn Store;
     /// The documents that were announced for a task, in their order. Waits until there are `count`.
-    async fn announced(&mut self, task_id: &str, count: usize) -> Result<Vec<String>, Box<dyn Error>>;
+    async fn announced(&mut self, task_id: &str, count: usize) -> Checked<Vec<String>>;
+    /// Returns when so much time has passed for the store.
+    async fn pass(&mut self, time: Duration) -> Checked;
 }
 
 /// What a check says when it could not be made. What does not hold panics.
-pub type Checked = Result<(), Box<dyn Error>>;
+pub type Checked<T = ()> = Result<T, Box<dyn Error>>;
 
 fn record(task_id: &str, status: &str) -> Record {
     Record {
         task_id: task_id.to_owned(),
         document: format!(r#"{{"status": "{status}", "result": null, "task_id": "{task_id}"}}"#),
         expires: Some(Duration::from_hours(24)),
+        precedence: Precedence::Result,
     }
 }
 
@@ -39,7 +44,11 @@ pub async fn exercise(subject: &mut dyn Subject) -> Checked {
     a_later_record_replaces_an_earlier_one(subject).await?;
     success_is_never_replaced(subject).await?;
     success_is_not_replaced_within_a_batch(subject).await?;
-    a_result_that_speaks_of_success_is_replaced(subject).await
+    a_result_that_speaks_of_success_is_replaced(subject).await?;
+    a_record_replaces_what_its_precedence_allows(subject).await?;
+    precedence_counts_within_a_batch(subject).await?;
+    several_documents_are_loaded_in_the_order_of_their_ids(subject).await?;
+    chord::exercise(subject).await
 }
 
 async fn a_store_that_is_there_answers(subject: &mut dyn Subject) -> Checked {
@@ -97,5 +106,47 @@ async fn a_result_that_speaks_of_success_is_replaced(subject: &mut dyn Subject) 
     subject.store().store(&[progress]).await?;
     subject.store().store(std::slice::from_ref(&end)).await?;
     assert_eq!(subject.store().load("progress").await?.as_ref(), Some(&end.document));
+    Ok(())
+}
+
+async fn a_record_replaces_what_its_precedence_allows(subject: &mut dyn Subject) -> Checked {
+    let states = "SUCCESS FAILURE REVOKED STARTED PROGRESS RECEIVED RETRY REJECTED PENDING";
+    let allowed = [
+        (Precedence::Result, "FAILURE REVOKED STARTED PROGRESS RECEIVED RETRY REJECTED PENDING"),
+        (Precedence::Progress, "STARTED PROGRESS RECEIVED RETRY REJECTED PENDING"),
+        (Precedence::Revoked, "RECEIVED RETRY REJECTED PENDING"),
+    ];
+    for (precedence, replaced) in allowed {
+        for state in states.split(' ') {
+            let id = format!("{precedence:?}-{state}");
+            let new = Record { precedence, ..record(&id, "NEW") };
+            subject.store().store(&[record(&id, state)]).await?;
+            subject.store().store(std::slice::from_ref(&new)).await?;
+            let written = subject.store().load(&id).await?.as_ref() == Some(&new.document);
+            assert_eq!(written, replaced.split(' ').any(|it| it == state), "{id}");
+        }
+        let new = Record { precedence, ..record(&format!("{precedence:?}-none"), "NEW") };
+        subject.store().store(std::slice::from_ref(&new)).await?;
+        assert_eq!(subject.store().load(&new.task_id).await?, Some(new.document));
+    }
+    Ok(())
+}
+
+async fn precedence_counts_within_a_batch(subject: &mut dyn Subject) -> Checked {
+    let progress = Record { precedence: Precedence::Progress, ..record("late", "PROGRESS") };
+    let end = record("late", "FAILURE");
+    subject.store().store(&[progress.clone(), end.clone(), progress.clone()]).await?;
+    assert_eq!(subject.store().load("late").await?.as_ref(), Some(&end.document));
+    assert_eq!(subject.announced("late", 2).await?, [progress.document, end.document]);
+    Ok(())
+}
+
+async fn several_documents_are_loaded_in_the_order_of_their_ids(subject: &mut dyn Subject) -> Checked {
+    let ids = ["many-2", "many-0", "many-1"].map(str::to_owned);
+    let batch = [record("many-1", "SUCCESS"), record("many-2", "FAILURE")];
+    subject.store().store(&batch).await?;
+    let loaded = subject.store().load_many(&ids).await?;
+    assert_eq!(loaded, [Some(batch[1].document.clone()), None, Some(batch[0].document.clone())]);
+    assert!(subject.store().load_many(&[]).await?.is_empty());
     Ok(())
 }

@@ -1,28 +1,60 @@
 //! A store inside the process: for tests, and behind the broker in memory.
 
+mod chords;
+
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
-use crate::{Record, Store, StoreError, says_success};
+use self::chords::Chords;
+use crate::chord::{ChordClaim, ChordPart, ChordParts, ChordStart, Counted};
+use crate::{Record, Store, StoreError};
 
-/// A store inside the process. Clones share their records, which are kept for as long as one is there: they do not
-/// expire.
-#[derive(Debug, Clone, Default)]
-pub struct MemoryStore(Arc<Mutex<Written>>);
+/// Says what time it is, since the Unix epoch.
+pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// A store inside the process. Clones share what is written, which is kept for as long as one is there: nothing
+/// expires but claims.
+#[derive(Clone)]
+pub struct MemoryStore {
+    clock: Clock,
+    written: Arc<Mutex<Written>>,
+}
 
 #[derive(Debug, Default)]
 struct Written {
     documents: HashMap<String, String>,
     announced: Vec<Record>,
+    chords: Chords,
+}
+
+impl Default for MemoryStore {
+    /// A store by the system's clock.
+    fn default() -> Self {
+        Self::new(Arc::new(|| SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()))
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("written", &self.written).finish_non_exhaustive()
+    }
 }
 
 impl MemoryStore {
+    /// A store by this clock.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, written: Arc::default() }
+    }
+
     /// Writes one record, by the rules of [`Store`].
     pub fn put(&self, record: &Record) {
         let mut written = self.lock();
-        if written.documents.get(&record.task_id).is_some_and(|old| says_success(old)) {
+        let old = written.documents.get(&record.task_id);
+        if old.is_some_and(|old| !record.precedence.replaces(old)) {
             return;
         }
         written.documents.insert(record.task_id.clone(), record.document.clone());
@@ -39,8 +71,31 @@ impl MemoryStore {
         self.lock().announced.clone()
     }
 
+    /// Begins a chord.
+    pub fn start(&self, start: &ChordStart) {
+        self.lock().chords.start(start);
+    }
+
+    /// Counts a part of a chord.
+    pub fn part(&self, part: &ChordPart) -> Counted {
+        let now = (self.clock)();
+        self.lock().chords.part(part, now)
+    }
+
+    /// Whether the body of a chord may be sent by this claim.
+    pub fn claimed(&self, claim: &ChordClaim) -> bool {
+        let now = (self.clock)();
+        self.lock().chords.claimed(claim, now)
+    }
+
+    /// Ends a chord, if the claim is still the caller's.
+    pub fn finish(&self, claim: &ChordClaim) -> bool {
+        let now = (self.clock)();
+        self.lock().chords.finish(claim, now)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Written> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -55,6 +110,34 @@ impl Store for MemoryStore {
 
     async fn load(&self, task_id: &str) -> Result<Option<String>, StoreError> {
         Ok(self.get(task_id))
+    }
+
+    async fn load_many(&self, task_ids: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+        Ok(task_ids.iter().map(|id| self.get(id)).collect())
+    }
+
+    async fn chord_start(&self, starts: &[ChordStart]) -> Result<(), StoreError> {
+        for start in starts {
+            self.start(start);
+        }
+        Ok(())
+    }
+
+    async fn chord_part(&self, parts: &[ChordPart]) -> Result<Vec<Counted>, StoreError> {
+        Ok(parts.iter().map(|part| self.part(part)).collect())
+    }
+
+    async fn chord_parts(&self, group: &str) -> Result<ChordParts, StoreError> {
+        Ok(self.lock().chords.parts(group))
+    }
+
+    async fn chord_extend(&self, claim: &ChordClaim, by: Duration) -> Result<bool, StoreError> {
+        let now = (self.clock)();
+        Ok(self.lock().chords.extend(claim, by, now))
+    }
+
+    async fn chord_finish(&self, claim: &ChordClaim) -> Result<bool, StoreError> {
+        Ok(self.finish(claim))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -4,8 +4,10 @@
 //!   endpoint (where, login, certificates) ──> connection (opens itself again) ──> script, command
 //! ```
 
+mod chords;
 mod connection;
 mod endpoint;
+mod keys;
 mod open;
 mod script;
 
@@ -17,11 +19,16 @@ use petiole_protocol::keys::ResultKeys;
 
 pub use self::connection::{Cause, Connection, Failure, Pushes, Timeouts};
 pub use self::endpoint::{Endpoint, EndpointError, Identity, Login, ReadSecrets, Secrets};
+pub use self::keys::GroupKeys;
 pub use self::script::{Call, Script};
-use crate::{Record, Store, StoreError};
+use crate::chord::{ChordClaim, ChordPart, ChordParts, ChordStart, Counted};
+use crate::{Precedence, Record, Store, StoreError};
 
-/// The Lua function `store_records(keys, documents, expiries)`, for scripts that write records among other things.
+/// The Lua function `store_records`, for scripts that write records among other things.
 pub const STORE_LUA: &str = include_str!("redis/store.lua");
+
+/// The Lua functions `chord_start`, `chord_part`, `chord_claimed` and `chord_finish`, likewise.
+pub const CHORD_LUA: &str = include_str!("redis/chord.lua");
 
 /// The most records that one script stores: some 100 of them take Redis a millisecond, for which nobody else is
 /// served.
@@ -38,13 +45,15 @@ static STORE: LazyLock<Script> =
 pub struct RedisStore {
     connection: Connection,
     keys: ResultKeys,
+    groups: GroupKeys,
 }
 
 impl RedisStore {
     /// A store at this endpoint. It connects when it is first used.
     pub fn new(endpoint: Endpoint, timeouts: Timeouts) -> Self {
         let keys = ResultKeys::new(endpoint.key_prefix());
-        Self { connection: Connection::new(endpoint, timeouts), keys }
+        let groups = GroupKeys::new(endpoint.key_prefix());
+        Self { connection: Connection::new(endpoint, timeouts), keys, groups }
     }
 
     /// Where it is.
@@ -59,6 +68,20 @@ pub fn seconds(expires: Option<Duration>) -> u64 {
     expires.map_or(0, |kept| (kept.as_secs() + u64::from(kept.subsec_nanos() > 0)).max(1))
 }
 
+/// Milliseconds, as the scripts take them: at least one, because Redis refuses 0.
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+/// What a record may not replace, as the scripts take it.
+pub fn precedence(precedence: Precedence) -> &'static str {
+    match precedence {
+        Precedence::Result => "",
+        Precedence::Progress => "progress",
+        Precedence::Revoked => "revoked",
+    }
+}
+
 #[async_trait]
 impl Store for RedisStore {
     async fn store(&self, records: &[Record]) -> Result<(), StoreError> {
@@ -70,7 +93,7 @@ impl Store for RedisStore {
                 call.arg(self.keys.task(&record.task_id));
             }
             for record in batch {
-                call.arg(&record.document).arg(seconds(record.expires));
+                call.arg(&record.document).arg(seconds(record.expires)).arg(precedence(record.precedence));
             }
             let _: u64 = self.connection.run(call).await.map_err(during("store results"))?;
             rest = later;
@@ -82,6 +105,40 @@ impl Store for RedisStore {
         let mut get = ::redis::cmd("GET");
         get.arg(self.keys.task(task_id));
         self.connection.query(&get).await.map_err(during("read a result"))
+    }
+
+    async fn load_many(&self, task_ids: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+        let mut documents = Vec::with_capacity(task_ids.len());
+        for batch in task_ids.chunks(MAX_RECORDS) {
+            let mut get = ::redis::cmd("MGET");
+            for id in batch {
+                get.arg(self.keys.task(id));
+            }
+            let found: Vec<Option<String>> =
+                self.connection.query(&get).await.map_err(during("read results"))?;
+            documents.extend(found);
+        }
+        Ok(documents)
+    }
+
+    async fn chord_start(&self, starts: &[ChordStart]) -> Result<(), StoreError> {
+        self.start_chords(starts).await
+    }
+
+    async fn chord_part(&self, parts: &[ChordPart]) -> Result<Vec<Counted>, StoreError> {
+        self.count_parts(parts).await
+    }
+
+    async fn chord_parts(&self, group: &str) -> Result<ChordParts, StoreError> {
+        self.read_parts(group).await
+    }
+
+    async fn chord_extend(&self, claim: &ChordClaim, by: Duration) -> Result<bool, StoreError> {
+        self.extend(claim, by).await
+    }
+
+    async fn chord_finish(&self, claim: &ChordClaim) -> Result<bool, StoreError> {
+        self.finish(claim).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

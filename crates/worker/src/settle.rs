@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use petiole_broker::{Disposition, Settlement, Tag};
 use petiole_contract::pool::Pool;
 use petiole_protocol::record::{Document, Exception};
-use petiole_results::Record;
+use petiole_results::{Precedence, Record};
 
 use crate::admit::{Discarded, Told};
 use crate::commit::Commit;
@@ -105,7 +105,7 @@ impl Settle {
     }
 
     fn record(&self, id: &str, document: String) -> Record {
-        Record { task_id: id.to_owned(), document, expires: self.expires }
+        Record { task_id: id.to_owned(), document, expires: self.expires, precedence: Precedence::Result }
     }
 }
 

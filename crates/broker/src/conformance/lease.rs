@@ -7,7 +7,7 @@ use super::{
     Checked, MANY, Member, Subject, all_redelivered, ids, ids_of, message, publish, queue, record,
     settlement, swept, worker,
 };
-use crate::{BrokerError, Disposition, Held, Settled, Settlement};
+use crate::{BrokerError, Disposition, Held, Settled};
 
 pub async fn messages_of_a_swept_worker_are_next_in_their_order_and_marked(subject: &dyn Subject) -> Checked {
     let (a, b) = (worker(subject, "a").await?, worker(subject, "b").await?);
@@ -28,7 +28,7 @@ pub async fn messages_of_a_swept_worker_are_next_in_their_order_and_marked(subje
 
 async fn writes_nothing(a: &Member, held: &[crate::Delivery]) -> Checked {
     for disposition in [Disposition::Ack, Disposition::Keep, Disposition::Requeue] {
-        let late = Settlement { record: Some(record("1")), ..settlement(&held[0], disposition) };
+        let late = settlement(&held[0], disposition).with_records([record("1")]);
         assert!(matches!(a.consumer.settle(&[late]).await, Err(BrokerError::LeaseLost)));
     }
     assert!(matches!(a.consumer.receive(MANY).await, Err(BrokerError::LeaseLost)));
@@ -58,7 +58,7 @@ pub async fn a_lease_that_ran_out_writes_nothing_until_it_is_renewed(subject: &d
     publish(subject, &["1", "2"]).await?;
     let held = a.consumer.receive(1).await?;
     subject.pass(subject.lease()).await?;
-    let ack = [Settlement { record: Some(record("1")), ..settlement(&held[0], Disposition::Ack) }];
+    let ack = [settlement(&held[0], Disposition::Ack).with_records([record("1")])];
     assert!(matches!(a.consumer.settle(&ack).await, Err(BrokerError::LeaseEnded)));
     assert!(matches!(a.consumer.receive(MANY).await, Err(BrokerError::LeaseEnded)));
     assert_eq!(subject.document("1").await?, None);

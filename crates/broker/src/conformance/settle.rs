@@ -7,7 +7,7 @@ use super::{
     Checked, MANY, Subject, all_redelivered, ids, ids_of, message, publish, queue, record, settlement, worker,
 };
 use crate::message::DEAD_LETTER;
-use crate::{Depth, Disposition, Settled, Settlement};
+use crate::{Depth, Disposition, Settled};
 use petiole_protocol::envelope::Envelope;
 
 const IDLE: Depth = Depth { ready: 0, reserved: 0, scheduled: 0, dead: 0, consumers: 1 };
@@ -33,7 +33,7 @@ pub async fn a_kept_message_stays_held(subject: &dyn Subject) -> Checked {
     publish(subject, &["1"]).await?;
     let taken = a.consumer.receive(MANY).await?;
     for _ in 0..2 {
-        let kept = Settlement { record: Some(record("1")), ..settlement(&taken[0], Disposition::Keep) };
+        let kept = settlement(&taken[0], Disposition::Keep).with_records([record("1")]);
         assert_eq!(a.consumer.settle(&[kept]).await?, [Settled::Done]);
         assert_eq!(depth(subject).await?, Depth { reserved: 1, ..IDLE });
     }
@@ -53,12 +53,9 @@ pub async fn a_record_is_written_with_the_acknowledgement(subject: &dyn Subject)
     let batch: Vec<_> = taken
         .iter()
         .zip(ids(&taken))
-        .map(|(delivery, id)| Settlement {
-            record: Some(record(&id)),
-            ..settlement(delivery, Disposition::Ack)
-        })
+        .map(|(delivery, id)| settlement(delivery, Disposition::Ack).with_records([record(&id)]))
         .collect();
-    assert_eq!(a.consumer.settle(&batch).await?, [Settled::Done; 2]);
+    assert_eq!(a.consumer.settle(&batch).await?, [Settled::Done, Settled::Done]);
     for id in ["1", "2"] {
         assert_eq!(subject.document(id).await?, Some(record(id).document));
     }
@@ -71,7 +68,7 @@ pub async fn requeued_messages_are_next_in_their_order_and_marked(subject: &dyn 
     publish(subject, &["1", "2", "3"]).await?;
     let taken = a.consumer.receive(2).await?;
     let batch: Vec<_> = taken.iter().map(|delivery| settlement(delivery, Disposition::Requeue)).collect();
-    assert_eq!(a.consumer.settle(&batch).await?, [Settled::Done; 2]);
+    assert_eq!(a.consumer.settle(&batch).await?, [Settled::Done, Settled::Done]);
     assert_eq!(ids_of(&subject.waiting("mail", 0).await?), ["1", "2", "3"]);
     let again = a.consumer.receive(2).await?;
     assert_eq!(ids(&again), ["1", "2"]);
@@ -126,7 +123,7 @@ pub async fn a_message_is_settled_once(subject: &dyn Subject) -> Checked {
     let taken = a.consumer.receive(MANY).await?;
     assert_eq!(a.consumer.settle(&[settlement(&taken[0], Disposition::Ack)]).await?, [Settled::Done]);
     for disposition in [Disposition::Ack, Disposition::Requeue, Disposition::DeadLetter("why".to_owned())] {
-        let late = Settlement { record: Some(record("1")), ..settlement(&taken[0], disposition) };
+        let late = settlement(&taken[0], disposition).with_records([record("1")]);
         assert_eq!(a.consumer.settle(&[late]).await?, [Settled::Lost]);
     }
     assert_eq!(depth(subject).await?, IDLE);
@@ -151,7 +148,7 @@ pub async fn what_was_settled_without_an_answer_is_done(subject: &dyn Subject) -
     let taken = a.consumer.receive(MANY).await?;
     // Once with an answer, so that the broker knows what is asked for.
     a.consumer.settle(&[settlement(&taken[0], Disposition::Keep)]).await?;
-    let batch = [Settlement { record: Some(record("1")), ..settlement(&taken[0], Disposition::Ack) }];
+    let batch = [settlement(&taken[0], Disposition::Ack).with_records([record("1")])];
     subject.lose_answers().await?;
     assert!(a.consumer.settle(&batch).await.is_err());
     subject.answer_again().await?;

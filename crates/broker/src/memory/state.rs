@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use jiff::Timestamp;
-use petiole_results::memory::MemoryStore;
 
 use super::mail::Mail;
 use super::revocations::Kept;
 
-use crate::{BrokerError, Depth, Disposition, QueueName, Settled, Settlement, Tag, Worker, message};
+use crate::exchange::Binding;
+use crate::{BrokerError, Depth, QueueName, Tag, Worker, message};
 
 /// What stands in the broker.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(super) struct State {
     /// By queue; in each by time, and in the order in which they were parked.
     parked: HashMap<String, BTreeMap<(i64, u64), Parked>>,
     parked_count: u64,
+    /// By exchange.
+    pub(super) bindings: HashMap<String, Vec<Binding>>,
     last_sweep: Option<i64>,
     /// Until when no lease is ended.
     grace: i64,
@@ -30,10 +32,12 @@ pub(super) struct State {
 }
 
 #[derive(Debug)]
-struct Lease {
+pub(super) struct Lease {
     worker: Worker,
     ends: i64,
-    held: BTreeMap<Tag, HeldMessage>,
+    pub(super) held: BTreeMap<Tag, HeldMessage>,
+    /// Marks of settlements that were done while their messages stay held.
+    pub(super) done: HashSet<(Tag, u64)>,
     /// What has begun; and maybe what is held no longer.
     started: HashSet<Tag>,
 }
@@ -48,15 +52,15 @@ pub(super) enum Lost {
 }
 
 #[derive(Debug)]
-struct HeldMessage {
-    queue: usize,
-    raw: Vec<u8>,
+pub(super) struct HeldMessage {
+    pub(super) queue: usize,
+    pub(super) raw: Vec<u8>,
 }
 
 #[derive(Debug)]
-struct Parked {
-    step: u8,
-    raw: Vec<u8>,
+pub(super) struct Parked {
+    pub(super) step: u8,
+    pub(super) raw: Vec<u8>,
 }
 
 /// A message that a worker was given.
@@ -72,7 +76,7 @@ impl State {
     }
 
     /// Puts a message where it is served next.
-    fn push_head(&mut self, queue: &str, step: u8, raw: Vec<u8>) {
+    pub(super) fn push_head(&mut self, queue: &str, step: u8, raw: Vec<u8>) {
         self.pushed = true;
         self.list(queue, step).push_front(raw);
     }
@@ -88,7 +92,13 @@ impl State {
     }
 
     pub(super) fn register(&mut self, worker: &Worker, ends: i64) {
-        let lease = Lease { worker: worker.clone(), ends, held: BTreeMap::new(), started: HashSet::new() };
+        let lease = Lease {
+            worker: worker.clone(),
+            ends,
+            held: BTreeMap::new(),
+            done: HashSet::new(),
+            started: HashSet::new(),
+        };
         self.leases.insert(worker.incarnation.clone(), lease);
     }
 
@@ -98,7 +108,7 @@ impl State {
     }
 
     /// The worker's lease, if it is one to act by.
-    fn live(&mut self, worker: &str, now: i64) -> Result<&mut Lease, BrokerError> {
+    pub(super) fn live(&mut self, worker: &str, now: i64) -> Result<&mut Lease, BrokerError> {
         match self.leases.get_mut(worker) {
             None => Err(BrokerError::LeaseLost),
             Some(lease) if lease.ends <= now => Err(BrokerError::LeaseEnded),
@@ -139,61 +149,16 @@ impl State {
         Ok(taken)
     }
 
-    pub(super) fn settle(
-        &mut self,
-        worker: &Worker,
-        batch: &[Settlement],
-        results: Option<&MemoryStore>,
-        now: i64,
-    ) -> Result<Vec<Settled>, BrokerError> {
-        let lease = self.live(&worker.incarnation, now)?;
-        let settled: Vec<_> = batch
-            .iter()
-            .map(
-                |settlement| {
-                    if lease.held.contains_key(&settlement.tag) { Settled::Done } else { Settled::Lost }
-                },
-            )
-            .collect();
-        let done = || batch.iter().zip(&settled).filter(|(_, settled)| **settled == Settled::Done);
-        for (settlement, _) in done() {
-            if let (Some(record), Some(results)) = (&settlement.record, results) {
-                results.put(record);
-            }
-        }
-        // From the last to the first, so that what goes to the head keeps its order.
-        for (settlement, _) in done().rev() {
-            if settlement.disposition == Disposition::Keep {
-                continue;
-            }
-            let held = self.live(&worker.incarnation, now)?.held.remove(&settlement.tag);
-            if let Some(HeldMessage { queue, raw }) = held {
-                self.dispose(&worker.queues[queue], raw, &settlement.disposition, now);
-            }
-        }
-        Ok(settled)
+    pub(super) fn park(&mut self, queue: &QueueName, until: Timestamp, message: Parked) {
+        self.parked_count += 1;
+        // Whoever waits may wait for it from now on.
+        self.pushed = true;
+        let key = (message::due(until), self.parked_count);
+        self.parked.entry(queue.name.clone()).or_default().insert(key, message);
     }
 
-    fn dispose(&mut self, queue: &QueueName, raw: Vec<u8>, disposition: &Disposition, now: i64) {
-        let step = message::step(&raw, &queue.priority_steps);
-        match disposition {
-            Disposition::Keep | Disposition::Ack => {}
-            Disposition::Requeue => {
-                self.push_head(&queue.name, step, message::redelivered(&raw).into_owned());
-            }
-            Disposition::DeadLetter(reason) => {
-                let at = Timestamp::from_millisecond(now).unwrap_or_default();
-                let dead = message::dead_letter(&raw, reason, &queue.name, at);
-                self.push_tail(&queue.dead_letter, 0, dead);
-            }
-            Disposition::Park(until) => {
-                self.parked_count += 1;
-                // Whoever waits may wait for it from now on.
-                self.pushed = true;
-                let key = (until.as_millisecond(), self.parked_count);
-                self.parked.entry(queue.name.clone()).or_default().insert(key, Parked { step, raw });
-            }
-        }
+    pub(super) fn bind(&mut self, exchange: &str, binding: Binding) {
+        self.bindings.entry(exchange.to_owned()).or_default().push(binding);
     }
 
     pub(super) fn start(&mut self, worker: &str, tags: &[Tag], now: i64) -> Result<(), BrokerError> {

@@ -86,7 +86,8 @@ impl Consumer for MemoryWorker {
         };
         let recall = |(settlement, settled): (&Settlement, Settled)| {
             let before = unanswered.remove(&settlement.tag);
-            if before.as_ref() == Some(&settlement.disposition) { Settled::Done } else { settled }
+            let same = before.as_ref() == Some(&settlement.disposition);
+            if settled == Settled::Lost && same { Settled::Done } else { settled }
         };
         Ok(batch.iter().zip(answer?).map(recall).collect())
     }

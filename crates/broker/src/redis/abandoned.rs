@@ -6,14 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use petiole_protocol::json;
-use petiole_protocol::keys::{PRIORITY_STEPS, SEPARATOR};
+use petiole_protocol::keys::PRIORITY_STEPS;
 use petiole_results::redis::Connection;
 use uuid::Uuid;
 
 use super::keys::Keys;
 use super::scripts::{ABANDONED, UNLOCK};
-use super::{during, tag};
-use crate::{BrokerError, message};
+use super::{during, exchanges, tag};
+use crate::{BrokerError, exchange, message};
 
 /// kombu's pace: ten rounds of its ten-second timer.
 const PACE: Duration = Duration::from_secs(100);
@@ -164,16 +164,8 @@ async fn queues(
     if exchange.is_empty() {
         return Ok(vec![routing_key]);
     }
-    let mut ask = redis::cmd("SMEMBERS");
-    ask.arg(keys.celery().bindings(exchange));
-    let bindings: Vec<String> =
-        connection.query(&ask).await.map_err(during("read an exchange's bindings"))?;
-    let feeds = |binding: &String| {
-        let (key, rest) = binding.split_once(SEPARATOR)?;
-        let (_pattern, queue) = rest.split_once(SEPARATOR)?;
-        (key == routing_key).then(|| queue.to_owned())
-    };
-    Ok(bindings.iter().filter_map(feeds).collect())
+    let bindings = exchanges::bindings(connection, keys, exchange).await?;
+    Ok(exchange::queues(&bindings, &routing_key))
 }
 
 #[cfg(test)]

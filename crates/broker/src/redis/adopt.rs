@@ -58,7 +58,7 @@ impl RedisConsumer {
 
     /// Messages that a Celery worker has restored are no longer held: settling them finds that out, and clears up.
     async fn forget(&self, gone: impl Iterator<Item = &Tag>) -> Result<(), BrokerError> {
-        let settle = |tag: &Tag| Settlement { tag: *tag, record: None, disposition: Disposition::Ack };
+        let settle = |tag: &Tag| Settlement::new(*tag, Disposition::Ack);
         self.settle_all(&gone.map(settle).collect::<Vec<_>>()).await.map(drop)
     }
 

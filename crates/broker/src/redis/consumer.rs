@@ -5,8 +5,9 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use petiole_protocol::keys::ResultKeys;
-use petiole_results::redis::Connection;
+use petiole_results::redis::{Connection, GroupKeys};
 
+use super::exchanges::Exchanges;
 use super::keys::Keys;
 use super::under_way::UnderWay;
 use super::watch::Watch;
@@ -32,6 +33,9 @@ pub struct RedisConsumer {
     pub(super) suspects: Mutex<HashSet<Tag>>,
     /// What was settled, or not: the answer was lost.
     pub(super) unanswered: Mutex<HashMap<Tag, Disposition>>,
+    /// Marks of what was done once, and answered: the server need not keep them any more.
+    pub(super) answered: Mutex<Vec<String>>,
+    pub(super) exchanges: Exchanges,
     watch: Watch,
 }
 
@@ -40,6 +44,7 @@ pub struct RedisConsumer {
 pub(super) struct ResultsHere {
     pub(super) db: i64,
     pub(super) keys: ResultKeys,
+    pub(super) groups: GroupKeys,
 }
 
 impl RedisConsumer {
@@ -62,6 +67,8 @@ impl RedisConsumer {
             under_way: UnderWay::default(),
             suspects: Mutex::default(),
             unanswered: Mutex::default(),
+            answered: Mutex::default(),
+            exchanges: Exchanges::default(),
         };
         let _: String =
             consumer.connection.query(&redis::cmd("PING")).await.map_err(during("connect to the broker"))?;
@@ -75,7 +82,9 @@ impl ResultsHere {
             doing: "read the credentials of the broker and the result store",
             source: Box::new(source),
         })?;
-        let here = || Self { db: results.db(), keys: ResultKeys::new(results.key_prefix()) };
+        let prefix = results.key_prefix();
+        let here =
+            || Self { db: results.db(), keys: ResultKeys::new(prefix), groups: GroupKeys::new(prefix) };
         Ok(same.then(here))
     }
 }

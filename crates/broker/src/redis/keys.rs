@@ -64,6 +64,19 @@ impl Keys {
         format!(":{queue}")
     }
 
+    /// Set: marks of settlements of a worker that were done, while their messages stay held. A settlement that is
+    /// made again because its answer was lost sends nothing twice.
+    pub(super) fn done(&self, worker: &str) -> String {
+        self.0.prefixed(&format!("petiole:done:{worker}"))
+    }
+
+    /// Channel: what is sent to a fanout exchange, as kombu names it by default (`fanout_prefix` and `fanout_patterns`
+    /// on). Channels are not apart by database, so the name says which.
+    pub(super) fn fanout(&self, db: i64, exchange: &str, routing_key: &str) -> String {
+        let slash = if routing_key.is_empty() { "" } else { "/" };
+        self.0.prefixed(&format!("/{db}.{exchange}{slash}{routing_key}"))
+    }
+
     /// Sorted set: a queue's parked messages → when they are due, in ms.
     pub(super) fn parked(&self, queue: &str) -> String {
         self.0.prefixed(&format!("petiole:eta:{queue}"))

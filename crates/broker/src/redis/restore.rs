@@ -88,10 +88,10 @@ async fn put_back(
         connection.query(&read).await.map_err(during("read what a worker held"))?
     };
 
-    let mut call = RESTORE.call(5 + 2 * queues.len());
+    let mut call = RESTORE.call(6 + 2 * queues.len());
     call.arg(keys.leases()).arg(keys.workers());
     call.arg(keys.celery().unacked()).arg(keys.celery().unacked_index());
-    call.arg(keys.started(&worker.incarnation));
+    call.arg(keys.done(&worker.incarnation)).arg(keys.started(&worker.incarnation));
     for queue in queues {
         call.arg(&queue.held).arg(keys.consumers(&queue.name.name));
     }

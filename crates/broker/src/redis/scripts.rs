@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use petiole_results::redis::{STORE_LUA, Script};
+use petiole_results::redis::{CHORD_LUA, STORE_LUA, Script};
 
 /// A script of files in `lua/`, joined.
 macro_rules! script {
@@ -30,8 +30,8 @@ script!(REVOKE, "Revokes tasks.", "lease.lua", "revoke.lua");
 script!(REVOKED, "Reads what is revoked.", "lease.lua", "revoked.lua");
 script!(STARTED, "Notes which attempts have begun.", "lease.lua", "started.lua");
 
-/// Settles messages and stores their records.
+/// Settles messages, with what is written for them.
 pub(super) static SETTLE: LazyLock<Script> = LazyLock::new(|| {
     let own = concat!(include_str!("lua/lease.lua"), "\n", include_str!("lua/settle.lua"));
-    Script::new(&format!("{STORE_LUA}\n{own}"))
+    Script::new(&format!("{STORE_LUA}\n{CHORD_LUA}\n{own}"))
 });

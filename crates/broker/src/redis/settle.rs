@@ -1,5 +1,6 @@
-//! Settling messages: one script for a batch, with the records when the results are on the same server.
+//! Settling messages: one script for a batch, with results and chords when those are on the same server.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
@@ -10,33 +11,72 @@ use petiole_results::redis::{Call, fitting, seconds};
 use redis::Value;
 
 use super::consumer::RedisConsumer;
+use super::effects::{Routes, plain_record};
 use super::scripts::SETTLE;
-use super::{during, message_of, tag};
-use crate::{BrokerError, Disposition, Settled, Settlement, Tag, message};
+use super::{Queue, during, message_of, tag};
+use crate::{BrokerError, Disposition, Refusal, Settled, Settlement, Tag, message};
+
+/// The most effects that one script writes beside what becomes of the messages: each costs Redis some microseconds,
+/// for which nobody else is served. One settlement is never cut.
+const MAX_EFFECTS: usize = 512;
+
+/// A settlement that may be written, and where its messages go.
+struct Writable<'a> {
+    settlement: &'a Settlement,
+    routes: Routes<'a>,
+}
 
 impl RedisConsumer {
     pub(super) async fn settle_all(&self, batch: &[Settlement]) -> Result<Vec<Settled>, BrokerError> {
         let mut settled = Vec::with_capacity(batch.len());
         while settled.len() < batch.len() {
             let rest = &batch[settled.len()..];
-            let size = |settlement: &Settlement| {
-                settlement.record.as_ref().map_or(0, |record| record.document.len())
-            };
-            let part = &rest[..fitting(rest.iter().map(size))];
+            let part = &rest[..fitting_effects(rest)];
             match self.settle_part(part).await {
-                Ok(answers) => settled.extend(self.recall(part, &answers)),
+                Ok(answers) => settled.extend(self.recall(part, answers)),
                 Err(error) => {
                     self.remember(batch, &settled);
                     return Err(error);
                 }
             }
         }
+        // From now on the caller knows: nothing of this batch is asked for again.
+        let marks = batch.iter().filter_map(|settlement| self.mark(settlement));
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).extend(marks);
         Ok(settled)
     }
 
-    async fn settle_part(&self, part: &[Settlement]) -> Result<Vec<bool>, BrokerError> {
+    async fn settle_part(&self, part: &[Settlement]) -> Result<Vec<Settled>, BrokerError> {
+        let mut refused = Vec::new();
+        let mut writable = Vec::with_capacity(part.len());
+        for (at, settlement) in part.iter().enumerate() {
+            let routes = match settlement.sends.as_slice() {
+                [] => Routes::new(),
+                sends => match self.routes(sends).await? {
+                    Ok(routes) => routes,
+                    Err(refusal) => {
+                        refused.push((at, refusal));
+                        continue;
+                    }
+                },
+            };
+            writable.push(Writable { settlement, routes });
+        }
+        let mut answers = self.write(&writable).await?;
+        // In their order, so that each is put where it belongs.
+        for (at, refusal) in refused {
+            answers.insert(at, Settled::Refused(refusal));
+        }
+        Ok(answers)
+    }
+
+    async fn write(&self, part: &[Writable<'_>]) -> Result<Vec<Settled>, BrokerError> {
+        if part.is_empty() {
+            return Ok(Vec::new());
+        }
         let messages = self.messages(part).await?;
         let results_db = self.results.as_ref().map_or(self.connection.endpoint().db(), |results| results.db);
+        let forgotten = std::mem::take(&mut *self.answered.lock().unwrap_or_else(PoisonError::into_inner));
         let mut call = SETTLE.call(3 + self.queues.len());
         call.arg(self.keys.leases())
             .arg(self.keys.celery().unacked())
@@ -46,29 +86,34 @@ impl RedisConsumer {
         }
         call.arg(&self.worker).arg(&self.tag_prefix);
         call.arg(results_db).arg(self.connection.endpoint().db()).arg(part.len());
-        for settlement in part {
+        for Writable { settlement, .. } in part {
             self.put(&mut call, settlement, messages.get(&settlement.tag).map(Vec::as_slice));
         }
-        match self.connection.run(call).await.map_err(during("settle messages"))? {
-            Value::Array(answers) => Ok(answers.into_iter().map(|answer| answer == Value::Int(1)).collect()),
-            Value::Int(_) => Err(BrokerError::LeaseEnded),
-            _ => Err(BrokerError::LeaseLost),
+        for (at, Writable { settlement, routes }) in part.iter().enumerate() {
+            self.put_effects(&mut call, at + 1, settlement, routes);
         }
+        for mark in &forgotten {
+            call.arg(0).arg("forget").arg(self.keys.done(&self.worker)).arg(mark);
+        }
+        let answer = self.connection.run(call).await.map_err(during("settle messages"));
+        let Ok(Value::Array(answers)) = answer else {
+            self.answered.lock().unwrap_or_else(PoisonError::into_inner).extend(forgotten);
+            return Err(match answer? {
+                Value::Int(_) => BrokerError::LeaseEnded,
+                _ => BrokerError::LeaseLost,
+            });
+        };
+        let settled = part.iter().map(|writable| writable.settlement).zip(answers);
+        Ok(settled.map(|(settlement, answer)| read_answer(settlement, answer)).collect())
     }
 
     /// Adds one settlement to the call. A message that was not found is held no longer: that is found out by the
     /// script, whatever it is told to do with it.
     fn put(&self, call: &mut Call<'_>, settlement: &Settlement, raw: Option<&[u8]>) {
         let (queue, sequence) = tag::parts(settlement.tag);
-        let fate = match (&settlement.disposition, raw) {
-            (Disposition::Keep, _) => "keep",
-            (Disposition::Requeue, Some(_)) => "head",
-            (Disposition::DeadLetter(_), Some(_)) => "tail",
-            (Disposition::Park(_), Some(_)) => "park",
-            (_, _) => "ack",
-        };
-        call.arg(sequence).arg(queue + 1).arg(fate);
-        match (&settlement.record, &self.results) {
+        let fate = self.queues.get(queue).map_or(Fate::Ack, |queue| self.fate(settlement, queue, raw));
+        call.arg(sequence).arg(queue + 1).arg(fate.name());
+        match (plain_record(settlement), &self.results) {
             (Some(record), Some(results)) => {
                 call.arg(seconds(record.expires));
                 call.arg(results.keys.task(&record.task_id)).arg(&record.document);
@@ -77,31 +122,59 @@ impl RedisConsumer {
                 call.arg("");
             }
         }
-        let (Some(queue), Some(raw)) = (self.queues.get(queue), raw) else { return };
-        let celery = self.keys.celery();
-        let step = || message::step(raw, &queue.name.priority_steps);
-        match &settlement.disposition {
-            Disposition::Keep | Disposition::Ack => {}
-            Disposition::Requeue => {
-                call.arg(celery.list(&queue.name.name, step())).arg(&*message::redelivered(raw));
+        match fate {
+            Fate::Keep | Fate::Ack => {}
+            Fate::Head(list, message) => {
+                call.arg(list).arg(&*message);
             }
-            Disposition::DeadLetter(reason) => {
-                let dead = message::dead_letter(raw, reason, &queue.name.name, Timestamp::now());
-                call.arg(celery.list(&queue.name.dead_letter, 0)).arg(dead);
+            Fate::Tail(list, message) => {
+                call.arg(list).arg(message);
             }
-            Disposition::Park(until) => {
-                call.arg(&queue.parked).arg(until.as_millisecond());
-                call.arg(parked(&format!("{}{sequence}", self.tag_prefix), step(), raw));
+            Fate::Park(set, due, member) => {
+                call.arg(set).arg(due).arg(member);
             }
         }
     }
 
-    /// The messages that go somewhere, read back from the server: the worker has only what it needs to run them.
-    async fn messages(&self, part: &[Settlement]) -> Result<HashMap<Tag, Vec<u8>>, BrokerError> {
-        let moved = |settlement: &&Settlement| {
-            !matches!(settlement.disposition, Disposition::Keep | Disposition::Ack)
+    /// What becomes of the message. One that was not found is held no longer.
+    fn fate<'a>(&self, settlement: &Settlement, queue: &'a Queue, raw: Option<&'a [u8]>) -> Fate<'a> {
+        if matches!(settlement.disposition, Disposition::Keep | Disposition::Acked) {
+            return Fate::Keep;
+        }
+        let Some(raw) = raw else { return Fate::Ack };
+        let celery = self.keys.celery();
+        let step = || message::step(raw, &queue.name.priority_steps);
+        let dead = |reason: &str| {
+            let dead = message::dead_letter(raw, reason, &queue.name.name, Timestamp::now());
+            Fate::Tail(celery.list(&queue.name.dead_letter, 0), dead)
         };
-        let tags: Vec<_> = part.iter().filter(moved).map(|settlement| settlement.tag).collect();
+        let park = |until: Timestamp, raw: &[u8]| {
+            let (_, sequence) = tag::parts(settlement.tag);
+            let member = parked(&format!("{}{sequence}", self.tag_prefix), step(), raw);
+            Fate::Park(&queue.parked, message::due(until), member)
+        };
+        match &settlement.disposition {
+            Disposition::Keep | Disposition::Acked => Fate::Keep,
+            Disposition::Ack => Fate::Ack,
+            Disposition::Requeue => {
+                Fate::Head(celery.list(&queue.name.name, step()), message::redelivered(raw))
+            }
+            Disposition::DeadLetter(reason) => dead(reason),
+            Disposition::Park(until) => park(*until, raw),
+            Disposition::Retry { until, retries } => match message::retry(raw, *until, *retries) {
+                Ok(again) => park(*until, &again),
+                Err(error) => dead(&message::not_retried(&error)),
+            },
+        }
+    }
+
+    /// The messages that go somewhere, read back from the server: the worker has only what it needs to run them.
+    async fn messages(&self, part: &[Writable<'_>]) -> Result<HashMap<Tag, Vec<u8>>, BrokerError> {
+        let moved = |settlement: &&Settlement| {
+            !matches!(settlement.disposition, Disposition::Keep | Disposition::Ack | Disposition::Acked)
+        };
+        let settlements = part.iter().map(|writable| writable.settlement);
+        let tags: Vec<_> = settlements.filter(moved).map(|settlement| settlement.tag).collect();
         self.held_messages(&tags).await
     }
 
@@ -128,26 +201,77 @@ impl RedisConsumer {
     fn remember(&self, batch: &[Settlement], settled: &[Settled]) {
         let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
         for (at, settlement) in batch.iter().enumerate() {
-            if settled.get(at) != Some(&Settled::Lost) {
+            if !matches!(settled.get(at), Some(Settled::Lost)) {
                 unanswered.insert(settlement.tag, settlement.disposition.clone());
             }
         }
     }
 
-    /// Reads the script's answers. A message that is not held any more was settled by an earlier call whose answer
-    /// was lost, if there was one that wanted the same.
-    fn recall(&self, part: &[Settlement], answers: &[bool]) -> Vec<Settled> {
+    /// Takes the answers. A message that is not held any more was settled by an earlier call whose answer was lost, if
+    /// there was one that wanted the same.
+    fn recall(&self, part: &[Settlement], answers: Vec<Settled>) -> Vec<Settled> {
         let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = |(settlement, done): (&Settlement, &bool)| {
+        let read = |(settlement, settled): (&Settlement, Settled)| {
             let before = unanswered.remove(&settlement.tag);
-            if *done || before.as_ref() == Some(&settlement.disposition) {
-                Settled::Done
-            } else {
-                Settled::Lost
-            }
+            let same = before.as_ref() == Some(&settlement.disposition);
+            if settled == Settled::Lost && same { Settled::Done } else { settled }
         };
         part.iter().zip(answers).map(read).collect()
     }
+}
+
+/// What becomes of a message, as the script takes it.
+enum Fate<'a> {
+    Keep,
+    Ack,
+    /// List, message.
+    Head(String, Cow<'a, [u8]>),
+    /// List, message.
+    Tail(String, Vec<u8>),
+    /// Sorted set, score, member.
+    Park(&'a str, i64, Vec<u8>),
+}
+
+impl Fate<'_> {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Ack => "ack",
+            Self::Head(..) => "head",
+            Self::Tail(..) => "tail",
+            Self::Park(..) => "park",
+        }
+    }
+}
+
+fn read_answer(settlement: &Settlement, answer: Value) -> Settled {
+    match (answer, &settlement.chord) {
+        (Value::Int(1), _) => Settled::Done,
+        (Value::Int(2), Some(part)) => Settled::ChordComplete(part.claimed()),
+        (Value::Int(3), _) => Settled::ClaimLost,
+        (Value::BulkString(key), _) => {
+            Settled::Refused(Refusal::WrongKey(String::from_utf8_lossy(&key).into_owned()))
+        }
+        _ => Settled::Lost,
+    }
+}
+
+/// How many of these settlements go into one script.
+fn fitting_effects(rest: &[Settlement]) -> usize {
+    let bytes = |settlement: &Settlement| {
+        let records = settlement.records.iter().map(|record| record.document.len());
+        let sends = settlement.sends.iter().map(|send| send.message.len());
+        let part = settlement.chord.as_ref().map_or(0, |part| part.member.len());
+        records.sum::<usize>() + sends.sum::<usize>() + part
+    };
+    let mut effects = 0;
+    let fits = |settlement: &&Settlement| {
+        effects += settlement.starts.len() + settlement.sends.len();
+        effects += settlement.records.len().saturating_sub(1) + usize::from(settlement.chord.is_some());
+        effects <= MAX_EFFECTS
+    };
+    let few = rest.iter().take_while(fits).count().max(1);
+    fitting(rest[..few].iter().map(bytes))
 }
 
 /// A member of the parked messages: `due.lua` takes it apart. The tag keeps two messages of the same text apart.

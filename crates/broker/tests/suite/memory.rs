@@ -8,8 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use petiole_broker::conformance::{Checked, Member, Subject};
+use petiole_broker::exchange::Binding;
 use petiole_broker::memory::{Fault, MemoryBroker};
 use petiole_broker::{Address, Inspector, LEASE, Mailbox, Node, QueueName, Revocations, Worker};
+use petiole_results::Store;
 use petiole_results::memory::MemoryStore;
 
 struct Memory {
@@ -22,7 +24,9 @@ fn memory() -> Ready<Memory> {
     let now = Arc::new(AtomicI64::new(1_700_000_000_000));
     let read = now.clone();
     let clock = Arc::new(move || Timestamp::from_millisecond(read.load(Ordering::SeqCst)).unwrap());
-    ready(Memory { broker: MemoryBroker::new(clock, Some(MemoryStore::default())), now })
+    let read = now.clone();
+    let since = move || Duration::from_millis(u64::try_from(read.load(Ordering::SeqCst)).unwrap());
+    ready(Memory { broker: MemoryBroker::new(clock, Some(MemoryStore::new(Arc::new(since)))), now })
 }
 
 #[async_trait(?Send)]
@@ -60,6 +64,15 @@ impl Subject for Memory {
 
     async fn document(&self, task_id: &str) -> Checked<Option<String>> {
         Ok(self.broker.results().and_then(|results| results.get(task_id)))
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.broker.results().unwrap().clone())
+    }
+
+    async fn bind(&self, exchange: &str, binding: Binding) -> Checked {
+        self.broker.bind(exchange, binding);
+        Ok(())
     }
 
     async fn now(&self) -> Checked<Timestamp> {

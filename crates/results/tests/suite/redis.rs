@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use petiole_results::chord::{CLAIM, ChordPart, ChordStart, Counted};
 use petiole_results::conformance::{Subject, exercise};
 use petiole_results::redis::{Connection, Endpoint, Identity, Login, RedisStore, Secrets, Timeouts};
-use petiole_results::{Record, Store, StoreError};
+use petiole_results::{Precedence, Record, Store, StoreError};
 use petiole_testkit::redis::{Sentinel, Server, Settings};
 use petiole_testkit::tls::Authority;
 use petiole_testkit::wait::until;
@@ -24,7 +25,7 @@ struct Redis {
     heard: Heard,
     prefix: &'static str,
     /// Hears for as long as it is there.
-    _ear: Connection,
+    ear: Connection,
 }
 
 impl Redis {
@@ -40,7 +41,7 @@ impl Redis {
             }
         }));
         ear.query::<Value>(cmd("PSUBSCRIBE").arg("*")).await.unwrap();
-        Self { store: RedisStore::new(endpoint, Timeouts::default()), heard, prefix, _ear: ear }
+        Self { store: RedisStore::new(endpoint, Timeouts::default()), heard, prefix, ear }
     }
 }
 
@@ -58,6 +59,20 @@ impl Subject for Redis {
         });
         Ok(heard.await?)
     }
+
+    async fn pass(&mut self, time: Duration) -> Result<(), Box<dyn Error>> {
+        let now = async || {
+            let (seconds, microseconds): (u64, u32) = self.ear.query(&cmd("TIME")).await.unwrap();
+            Duration::new(seconds, microseconds * 1000)
+        };
+        let end = now().await + time;
+        until("the time to pass", time + LIMIT, async || match now().await {
+            now if now > end => Ok(()),
+            now => Err(end.saturating_sub(now)),
+        })
+        .await?;
+        Ok(())
+    }
 }
 
 fn endpoint(server: &Server) -> Endpoint {
@@ -69,6 +84,7 @@ fn record(task_id: &str) -> Record {
         task_id: task_id.to_owned(),
         document: r#"{"status": "FAILURE", "result": null}"#.to_owned(),
         expires: Some(Duration::from_mins(1)),
+        precedence: Precedence::Result,
     }
 }
 
@@ -105,6 +121,70 @@ async fn records_are_kept_as_long_as_they_say() {
     let kept: i64 = ask(endpoint(&server), "TTL celery-task-meta-a").await;
     assert!((1..=60).contains(&kept), "{kept}");
     assert_eq!(ask::<i64>(endpoint(&server), "TTL celery-task-meta-b").await, -1);
+}
+
+fn part(task_id: &str, index: Option<u64>) -> ChordPart {
+    ChordPart {
+        group: "g".to_owned(),
+        task_id: task_id.to_owned(),
+        index,
+        member: format!("[1, \"{task_id}\", \"SUCCESS\", 3]"),
+        expires: Some(Duration::from_mins(1)),
+        claim: CLAIM,
+        token: "run".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_chord_stands_on_celerys_keys() {
+    let server = Server::start().unwrap();
+    let endpoint = endpoint(&server);
+    let store = RedisStore::new(endpoint.clone(), Timeouts::default());
+    let saved = Some("{\"result\":null}".to_owned());
+    let start = ChordStart { group: "g".to_owned(), size: 2, saved, expires: Some(Duration::from_mins(1)) };
+    store.chord_start(&[start]).await.unwrap();
+    let parts = [part("a", Some(0)), part("b", None)];
+    let counted = store.chord_part(&parts).await.unwrap();
+    assert_eq!(counted, [Counted::Yes, Counted::Complete(parts[1].claimed())]);
+    let key = |suffix: &str| format!("celery-taskset-meta-g{suffix}");
+    let said = async |command: String| ask::<Vec<String>>(endpoint.clone(), &command).await;
+    assert_eq!(ask::<String>(endpoint.clone(), &format!("GET {}", key(".s"))).await, "2");
+    assert_eq!(ask::<String>(endpoint.clone(), &format!("GET {}", key(""))).await, "{\"result\":null}");
+    let zset = said(format!("ZRANGE {} 0 -1 WITHSCORES", key(".j"))).await;
+    assert_eq!(zset, [parts[0].member.as_str(), "0", parts[1].member.as_str(), "inf"]);
+    let mut names = said(format!("SMEMBERS {}", key(".d"))).await;
+    names.sort();
+    assert_eq!(names, ["a:0", "b:+inf"]);
+    for suffix in ["", ".s", ".j", ".d", ".c"] {
+        let kept: i64 = ask(endpoint.clone(), &format!("TTL {}", key(suffix))).await;
+        assert!((1..=60).contains(&kept), "{suffix}: {kept}");
+    }
+    assert!(store.chord_finish(&parts[1].claimed()).await.unwrap());
+    let mut left = said("KEYS celery-taskset-meta-*".to_owned()).await;
+    left.sort();
+    assert_eq!(left, [key(""), key(".c")]);
+    assert_eq!(ask::<String>(endpoint.clone(), &format!("GET {}", key(".c"))).await, "done");
+}
+
+#[tokio::test]
+async fn parts_that_a_task_adds_are_waited_for() {
+    let server = Server::start().unwrap();
+    let store = RedisStore::new(endpoint(&server), Timeouts::default());
+    let start = ChordStart { group: "g".to_owned(), size: 1, saved: None, expires: None };
+    store.chord_start(&[start]).await.unwrap();
+    let _: u64 = ask(endpoint(&server), "INCR celery-taskset-meta-g.t").await;
+    let parts = [part("a", Some(0)), part("b", Some(1))];
+    let counted = store.chord_part(&parts).await.unwrap();
+    assert_eq!(counted, [Counted::Yes, Counted::Complete(parts[1].claimed())]);
+}
+
+#[tokio::test]
+async fn a_key_that_holds_something_else_is_told_and_left_alone() {
+    let server = Server::start().unwrap();
+    let store = RedisStore::new(endpoint(&server), Timeouts::default());
+    let _: u64 = ask(endpoint(&server), "LPUSH celery-taskset-meta-g.j x").await;
+    assert_eq!(store.chord_part(&[part("a", Some(0))]).await.unwrap(), [Counted::WrongKey]);
+    assert_eq!(ask::<u64>(endpoint(&server), "DBSIZE").await, 1);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use petiole_broker::conformance::{Subject as _, message, queue, record, settlement};
 use petiole_broker::redis::{Config, Endpoint};
-use petiole_broker::{BrokerError, Disposition, Held, Settled, Settlement};
+use petiole_broker::{BrokerError, Disposition, Held, Settled};
 use petiole_testkit::redis::{Server, Settings};
 use petiole_testkit::wait::until;
 use std::time::Duration;
@@ -153,7 +153,7 @@ async fn a_message_that_a_celery_worker_restored_is_lost_to_us() {
         let _: u64 = subject.ask(&["ZREM", "unacked_index", tag]).await;
         let _: u64 = subject.ask(&["HDEL", "unacked", tag]).await;
     }
-    let late = Settlement { record: Some(record("1")), ..settlement(&held[0], Disposition::Ack) };
+    let late = settlement(&held[0], Disposition::Ack).with_records([record("1")]);
     assert_eq!(worker.consumer.settle(&[late]).await.unwrap(), [Settled::Lost]);
     assert_eq!(subject.document("1").await.unwrap(), None);
     // It counts as held until that is found out, here by comparing.
@@ -171,7 +171,7 @@ async fn a_result_is_kept_as_long_as_it_says_where_celery_looks_for_it() {
     assert!(worker.consumer.stores_results());
     published(&subject, &["1"]).await;
     let held = worker.consumer.receive(1).await.unwrap();
-    let ack = Settlement { record: Some(record("1")), ..settlement(&held[0], Disposition::Ack) };
+    let ack = settlement(&held[0], Disposition::Ack).with_records([record("1")]);
     worker.consumer.settle(&[ack]).await.unwrap();
     // Selecting the results' database is over with the script.
     published(&subject, &["2"]).await;
@@ -192,7 +192,7 @@ async fn results_on_another_server_are_left_to_the_caller() {
     assert!(!worker.consumer.stores_results());
     published(&subject, &["1"]).await;
     let held = worker.consumer.receive(1).await.unwrap();
-    let ack = Settlement { record: Some(record("1")), ..settlement(&held[0], Disposition::Ack) };
+    let ack = settlement(&held[0], Disposition::Ack).with_records([record("1")]);
     assert_eq!(worker.consumer.settle(&[ack]).await.unwrap(), [Settled::Done]);
     assert_eq!(subject.document("1").await.unwrap(), None);
 }

@@ -9,7 +9,7 @@ use petiole_broker::redis::{
 };
 use petiole_broker::{
     BoundQueue, BrokerError, Disposition, Heard, Inspector as _, Mailbox as _, Node, Revocations as _,
-    Settled, Settlement, Worker,
+    Settled, Worker,
 };
 use petiole_protocol::envelope::Envelope;
 use petiole_results::redis::Connection;
@@ -43,7 +43,7 @@ async fn lives(endpoint: &Endpoint) {
     });
     let held = held.await.unwrap();
     attempts.started(&[held[0].tag]).await.unwrap();
-    let ack = Settlement { record: Some(record("1")), ..settlement(&held[0], Disposition::Ack) };
+    let ack = settlement(&held[0], Disposition::Ack).with_records([record("1")]);
     assert_eq!(consumer.settle(&[ack]).await.unwrap(), [Settled::Done]);
     lease.beat().await.unwrap();
     lease.sweep().await.unwrap();

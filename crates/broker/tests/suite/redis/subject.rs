@@ -6,13 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use petiole_broker::conformance::{Checked, Member, Subject, queue};
+use petiole_broker::exchange::Binding;
 use petiole_broker::redis::{
     Config, Endpoint, MailboxConfig, RedisConsumer, RedisInspector, RedisLease, RedisMailbox,
     RedisRevocations, Timeouts,
 };
 use petiole_broker::{Address, Inspector, Mailbox, Node, QueueName, Revocations, Worker, message};
-use petiole_protocol::keys::{BrokerKeys, SEPARATOR};
-use petiole_results::Store as _;
+use petiole_protocol::keys::{self, BrokerKeys, SEPARATOR};
+use petiole_results::Store;
 use petiole_results::redis::{Connection, RedisStore};
 use petiole_testkit::proxy::Proxy;
 use petiole_testkit::redis::{Server, Settings};
@@ -143,6 +144,18 @@ impl Subject for Redis {
 
     async fn document(&self, task_id: &str) -> Checked<Option<String>> {
         Ok(RedisStore::new(self.results.clone(), Timeouts::default()).load(task_id).await?)
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(RedisStore::new(self.results.clone(), Timeouts::default()))
+    }
+
+    async fn bind(&self, exchange: &str, binding: Binding) -> Checked {
+        let Binding { routing_key, topic, queue } = binding;
+        let pattern = if topic { "^.*$" } else { "" };
+        let member = keys::binding(&routing_key, pattern, &queue);
+        let _: u64 = self.ask(&["SADD", &self.keys.bindings(exchange), &member]).await;
+        Ok(())
     }
 
     async fn now(&self) -> Checked<Timestamp> {
