@@ -37,7 +37,8 @@ async fn main() -> Outcome<()> {
         let config = Config { results: Some(endpoint.clone()), ..Config::new(endpoint.clone(), worker) };
         let lease = Arc::new(RedisLease::register(config.clone()).await?);
         let consumer = Arc::new(RedisConsumer::connect(config).await?);
-        let member = Member { consumer: consumer.clone(), attempts: consumer, lease };
+        let member =
+            Member { consumer: consumer.clone(), attempts: consumer.clone(), parking: consumer, lease };
         let (before, start) = (cpu(&admin).await?, Instant::now());
         let done = work(&member, batch, marks).await?;
         let (used, time) = (cpu(&admin).await? - before, start.elapsed());
@@ -62,7 +63,7 @@ async fn work(member: &Member, batch: usize, marks: bool) -> Outcome<usize> {
 }
 
 async fn drain(member: &Member, batch: usize, marks: bool) -> Outcome<usize> {
-    let Member { consumer, attempts, lease } = member;
+    let Member { consumer, attempts, lease, .. } = member;
     let (mut done, mut beat) = (0, Instant::now());
     loop {
         let taken = consumer.receive(batch).await?;

@@ -26,8 +26,8 @@ use petiole_results::{Precedence, Record, Store};
 
 use crate::exchange::Binding;
 use crate::{
-    Address, Attempts, Consumer, Delivery, Disposition, Inspector, Lease, Mailbox, Outgoing, QueueName,
-    Revocations, Settlement, Tag, Target, Worker,
+    Address, Attempts, Consumer, Delivery, Disposition, Inspector, Lease, Mailbox, Outgoing, Parking,
+    QueueName, Revocations, Settlement, Tag, Target, Worker,
 };
 
 /// What a check says when it could not be made. What does not hold panics.
@@ -77,6 +77,8 @@ pub struct Member {
     pub consumer: Arc<dyn Consumer>,
     /// Which of its attempts have begun.
     pub attempts: Arc<dyn Attempts>,
+    /// What is parked of its queues.
+    pub parking: Arc<dyn Parking>,
     /// Its lease.
     pub lease: Arc<dyn Lease>,
 }
@@ -247,6 +249,10 @@ macro_rules! conformance {
             park::a_sweep_returns_parked_messages,
             park::waiting_ends_when_a_parked_message_is_due,
             park::waiting_ends_when_another_parks_an_earlier_message,
+            park::parked_messages_are_listed_by_pages,
+            park::a_parked_message_is_taken_out_once_and_held,
+            park::of_parked_messages_of_one_id_the_first_is_taken,
+            park::an_unparked_message_goes_back_when_its_worker_ends,
             lease::messages_of_a_swept_worker_are_next_in_their_order_and_marked,
             lease::a_worker_that_lost_its_lease_writes_nothing,
             lease::a_lease_that_ran_out_writes_nothing_until_it_is_renewed,

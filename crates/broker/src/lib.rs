@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`Consumer`]: what a worker does with messages. [`Lease`]: how it says that it lives. [`Inspector`]: what the
-//!   operator sees and does. [`Attempts`]: which of its attempts have begun. [`Mailbox`]: remote control and events.
+//!   operator sees and does. [`Attempts`]: which of its attempts have begun. [`Parking`]: what waits for its time. [`Mailbox`]: remote control and events.
 //!   [`Revocations`]: what is revoked. [`mod@conformance`] is their suite, run against every back end.
 //! - [`memory`]: a broker inside the process, for tests.
 //! - [`redis`]: kombu's Redis transport, with leases and fencing tags.
@@ -25,6 +25,7 @@ pub mod exchange;
 mod mailbox;
 pub mod memory;
 pub mod message;
+mod parking;
 pub mod redis;
 mod revocations;
 mod settlement;
@@ -37,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::attempts::Attempts;
 pub use self::mailbox::{Address, BoundQueue, Heard, Inbox, Mailbox, Node};
+pub use self::parking::{MOST_LISTED, Parked, Parking};
 pub use self::revocations::{MOST_REVOKED, REVOKED_FOR, ReadUntil, Revocations, Revoked};
 pub use crate::settlement::{Disposition, Outgoing, Refusal, Settled, Settlement, Target};
 

@@ -2,6 +2,7 @@
 
 mod mail;
 mod mailbox;
+mod parking;
 mod revocations;
 mod settle;
 mod state;

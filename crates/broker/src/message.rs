@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use petiole_protocol::envelope::{Envelope, Malformed, Properties};
-use petiole_protocol::json::{Object, quote};
+use petiole_protocol::json::{self, Object, quote};
 use petiole_protocol::keys::priority_step;
 use petiole_protocol::redis::{mark_redelivered, with_header};
 use petiole_protocol::time;
@@ -16,6 +16,17 @@ pub const DEAD_LETTER: &str = "petiole-dead-letter";
 /// The message, marked as kombu marks what it restores. Bytes that are no message go back as they are.
 pub fn redelivered(raw: &[u8]) -> Cow<'_, [u8]> {
     mark_redelivered(raw).map_or(Cow::Borrowed(raw), Cow::Owned)
+}
+
+/// The id of the message's task: by its headers, or, in protocol 1, by its correlation id, which is the same.
+pub fn task_id(envelope: &Envelope) -> Option<String> {
+    let id = envelope.headers.get("id").and_then(|id| Some(json::string(id)?.into_owned()));
+    id.or_else(|| envelope.properties.correlation_id.clone())
+}
+
+/// The id of the task in these bytes; none, when they are no message.
+pub(crate) fn id_in(raw: &[u8]) -> Option<String> {
+    task_id(&Envelope::from_redis(raw).ok()?)
 }
 
 /// The header that counts the deliveries that were lost: attempts that had begun when their worker ended. A whole

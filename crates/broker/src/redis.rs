@@ -10,7 +10,7 @@
 //!
 //! - [`RedisConsumer`]: receive (`receive.rs`), settle (`settle.rs`, with what is sent and
 //!   stored in `effects.rs` and `exchanges.rs`), adopt (`adopt.rs`), wait (`watch.rs`); which attempts have begun
-//!   (`attempts.rs`).
+//!   (`attempts.rs`); what is parked (`parking.rs`).
 //! - [`RedisLease`]: register, beat, sweep, release (`lease.rs`); putting messages back (`restore.rs`), also those
 //!   that Celery's workers abandoned (`abandoned.rs`).
 //! - [`RedisInspector`]: depths, workers, end, hazards (`inspect.rs`).
@@ -31,6 +31,7 @@ mod keys;
 mod lease;
 mod listening;
 mod mailbox;
+mod parking;
 mod receive;
 mod restore;
 mod revocations;
@@ -111,8 +112,10 @@ struct Queue {
     name: QueueName,
     /// Set: the sequence numbers of what this worker holds of it.
     held: String,
-    /// Sorted set: its parked messages.
+    /// Sorted set: when its parked messages are due.
     parked: String,
+    /// Hash: its parked messages.
+    messages: String,
     /// List: its messages of step 0.
     list: String,
     /// What follows the message in an entry of `unacked`: the anonymous exchange, and the queue as routing key.
@@ -124,6 +127,7 @@ impl Queue {
         let queue = |name: &QueueName| Self {
             held: keys.held(&worker.incarnation, &name.name),
             parked: keys.parked(&name.name),
+            messages: keys.parked_messages(&name.name),
             list: keys.celery().list(&name.name, 0),
             tail: format!(",\"\",{}]", quote(&name.name)),
             name: name.clone(),

@@ -161,6 +161,41 @@ impl State {
         self.bindings.entry(exchange.to_owned()).or_default().push(binding);
     }
 
+    /// What is parked of a queue, the earliest due first: its time, its text.
+    pub(super) fn parked(&self, queue: &str) -> impl Iterator<Item = (i64, &[u8])> {
+        let parked = self.parked.get(queue).into_iter().flatten();
+        parked.map(|((due, _), parked)| (*due, parked.raw.as_slice()))
+    }
+
+    /// Takes the first message that was parked of each of these tasks.
+    pub(super) fn unpark(
+        &mut self,
+        worker: &Worker,
+        ids: &[String],
+        tags: std::ops::Range<Tag>,
+        now: i64,
+    ) -> Result<Vec<Taken>, BrokerError> {
+        self.live(&worker.incarnation, now)?;
+        let mut taken = Vec::new();
+        let mut free = tags;
+        for id in ids {
+            let found = worker.queues.iter().enumerate().find_map(|(queue, name)| {
+                let parked = self.parked.get_mut(&name.name)?;
+                let of_task =
+                    parked.iter().filter(|(_, parked)| message::id_in(&parked.raw).as_ref() == Some(id));
+                let key = of_task.map(|(key, _)| *key).min_by_key(|(_, order)| *order)?;
+                Some((queue, parked.remove(&key)?.raw))
+            });
+            let (Some((queue, raw)), Some(tag)) = (found, free.next()) else { continue };
+            taken.push(Taken { tag, queue, raw });
+        }
+        let lease = self.live(&worker.incarnation, now)?;
+        for Taken { tag, queue, raw } in &taken {
+            lease.held.insert(*tag, HeldMessage { queue: *queue, raw: raw.clone() });
+        }
+        Ok(taken)
+    }
+
     pub(super) fn start(&mut self, worker: &str, tags: &[Tag], now: i64) -> Result<(), BrokerError> {
         self.live(worker, now)?.started = tags.iter().copied().collect();
         Ok(())

@@ -1,6 +1,7 @@
 //! A worker's side of the broker in memory: it consumes, and has a lease.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,8 +21,8 @@ const LOOK: Duration = Duration::from_millis(250);
 /// A registered worker.
 #[derive(Debug)]
 pub struct MemoryWorker {
-    broker: MemoryBroker,
-    worker: Worker,
+    pub(super) broker: MemoryBroker,
+    pub(super) worker: Worker,
     next: AtomicU64,
     suspects: Mutex<HashSet<Tag>>,
     unanswered: Mutex<HashMap<Tag, Disposition>>,
@@ -38,20 +39,25 @@ impl MemoryWorker {
         }
     }
 
+    /// So many new tags.
+    pub(super) fn tags(&self, want: usize) -> Range<Tag> {
+        let first = self.next.fetch_add(want as u64, Ordering::Relaxed);
+        first..first + want as u64
+    }
+
     fn name(&self) -> &str {
         &self.worker.incarnation
     }
 }
 
-fn delivery(Taken { tag, queue, raw }: Taken) -> Delivery {
+pub(super) fn delivery(Taken { tag, queue, raw }: Taken) -> Delivery {
     Delivery { tag, queue, envelope: Envelope::from_redis(&raw) }
 }
 
 #[async_trait]
 impl Consumer for MemoryWorker {
     async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError> {
-        let first = self.next.fetch_add(want as u64, Ordering::Relaxed);
-        let tags = first..first + want as u64;
+        let tags = self.tags(want);
         let taken =
             self.broker.change("receive messages", |state, now| state.receive(&self.worker, tags, now))??;
         Ok(taken.into_iter().map(delivery).collect())

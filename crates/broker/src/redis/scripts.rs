@@ -28,10 +28,18 @@ script!(BIND_EXPIRING, "Binds a queue that expires.", "lease.lua", "bind_expirin
 script!(REPLY, "Answers a request.", "reply.lua");
 script!(REVOKE, "Revokes tasks.", "lease.lua", "revoke.lua");
 script!(REVOKED, "Reads what is revoked.", "lease.lua", "revoked.lua");
+script!(PARKED, "Lists parked messages.", "parked.lua");
+script!(UNPARK, "Takes parked messages.", "lease.lua", "unpark.lua");
 script!(STARTED, "Notes which attempts have begun.", "lease.lua", "started.lua");
 
 /// Settles messages, with what is written for them.
 pub(super) static SETTLE: LazyLock<Script> = LazyLock::new(|| {
-    let own = concat!(include_str!("lua/lease.lua"), "\n", include_str!("lua/settle.lua"));
+    let own = concat!(
+        include_str!("lua/lease.lua"),
+        "\n",
+        include_str!("lua/park.lua"),
+        "\n",
+        include_str!("lua/settle.lua")
+    );
     Script::new(&format!("{STORE_LUA}\n{CHORD_LUA}\n{own}"))
 });

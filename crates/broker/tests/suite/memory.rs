@@ -33,7 +33,12 @@ fn memory() -> Ready<Memory> {
 impl Subject for Memory {
     async fn register(&self, worker: Worker) -> Checked<Member> {
         let worker = Arc::new(self.broker.register(worker)?);
-        Ok(Member { consumer: worker.clone(), attempts: worker.clone(), lease: worker })
+        Ok(Member {
+            consumer: worker.clone(),
+            attempts: worker.clone(),
+            parking: worker.clone(),
+            lease: worker,
+        })
     }
 
     fn mailbox(&self, node: &str) -> Arc<dyn Mailbox> {

@@ -33,7 +33,7 @@ async fn publish(endpoint: &Endpoint, id: &str) {
 
 /// Does everything that a worker does once.
 async fn lives(endpoint: &Endpoint) {
-    let Member { consumer, attempts, lease } = join(config(endpoint.clone())).await.unwrap();
+    let Member { consumer, attempts, parking, lease } = join(config(endpoint.clone())).await.unwrap();
     assert!(consumer.stores_results());
     publish(endpoint, "1").await;
     let held = until("a message", LIMIT, async || {
@@ -42,6 +42,8 @@ async fn lives(endpoint: &Endpoint) {
         if held.is_empty() { Err(held) } else { Ok(held) }
     });
     let held = held.await.unwrap();
+    assert!(parking.unpark(&["1".to_owned()]).await.unwrap().is_empty());
+    assert!(parking.parked(0, 0, 1).await.unwrap().is_empty());
     attempts.started(&[held[0].tag]).await.unwrap();
     let ack = settlement(&held[0], Disposition::Ack).with_records([record("1")]);
     assert_eq!(consumer.settle(&[ack]).await.unwrap(), [Settled::Done]);
@@ -142,6 +144,7 @@ async fn every_key_stands_behind_the_prefix() {
         "eta:mail",
         "held:a:mail",
         "leases",
+        "parked:mail",
         "schema",
         "sweep",
         "workers",

@@ -98,7 +98,12 @@ impl Redis {
 pub(super) async fn join(config: Config) -> Result<Member, petiole_broker::BrokerError> {
     let lease = RedisLease::register(config.clone()).await?;
     let consumer = Arc::new(RedisConsumer::connect(config).await?);
-    Ok(Member { consumer: consumer.clone(), attempts: consumer, lease: Arc::new(lease) })
+    Ok(Member {
+        consumer: consumer.clone(),
+        attempts: consumer.clone(),
+        parking: consumer,
+        lease: Arc::new(lease),
+    })
 }
 
 #[async_trait(?Send)]
