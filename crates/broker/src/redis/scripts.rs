@@ -27,7 +27,6 @@ script!(DEPTHS, "Counts what stands in queues.", "lease.lua", "depths.lua");
 script!(BIND_EXPIRING, "Binds a queue that expires.", "lease.lua", "bind_expiring.lua");
 script!(REPLY, "Answers a request.", "reply.lua");
 script!(REVOKE, "Revokes tasks.", "lease.lua", "revoke.lua");
-script!(REVOKED, "Reads what is revoked.", "lease.lua", "revoked.lua");
 script!(PARKED, "Lists parked messages.", "parked.lua");
 script!(UNPARK, "Takes parked messages.", "lease.lua", "unpark.lua");
 script!(STARTED, "Notes which attempts have begun.", "lease.lua", "started.lua");
