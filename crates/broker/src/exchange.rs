@@ -50,7 +50,9 @@ fn fits(pattern: &str, key: &str) -> bool {
     for (at, word) in pattern.split('.').enumerate() {
         if at > 0 {
             places.retain(|place| key.get(*place) == Some(&b'.'));
-            places.iter_mut().for_each(|place| *place += 1);
+            for place in &mut places {
+                *place += 1;
+            }
         }
         places = match word {
             "*" => places.iter().flat_map(|place| (place + 1)..=word_end(key, *place)).collect(),

@@ -27,7 +27,7 @@ use crate::{Precedence, Record, Store, StoreError};
 /// The Lua function `store_records`, for scripts that write records among other things.
 pub const STORE_LUA: &str = include_str!("redis/store.lua");
 
-/// The Lua functions `chord_start`, `chord_part`, `chord_claimed` and `chord_finish`, likewise.
+/// The Lua functions `chord_start`, `chord_fits`, `chord_part`, `chord_claimed` and `chord_finish`, likewise.
 pub const CHORD_LUA: &str = include_str!("redis/chord.lua");
 
 /// The most records that one script stores: some 100 of them take Redis a millisecond, for which nobody else is

@@ -1,11 +1,33 @@
 //! Step 5, commit: writes what was settled, in batches, until it is written or the lease is lost.
+//!
+//! Where the results are on the broker's server, one step there writes a whole settlement. Where they are apart, a
+//! batch is written in this order, each step until it is done:
+//!
+//! ```text
+//!   broker   look     whether the messages of settlements that begin or finish chords are still ours
+//!   store    extend   the claims of chords whose body is to be sent: one that is lost ends its settlement here
+//!   store    start    chords that begin
+//!   broker   send     follow-ups; the messages stay held. What was lost, or is refused, ends here
+//!   store    store    records
+//!   store    part     parts of chords: one that has completed its chord ends here, and its message stays held
+//!   store    finish   chords whose body was sent
+//!   broker   settle   what becomes of the messages
+//! ```
+//!
+//! A store cannot see the lease. It is looked at just before the store is written to, and again before a step on the
+//! store is tried again; a worker that loses it in between writes once too often. A worker that ends between two
+//! steps leaves its message to another, who does all of them again: records are not downgraded and parts not counted
+//! twice, but follow-ups are sent a second time.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use petiole_broker::{BrokerError, Consumer, Disposition, Settled, Settlement, Tag};
+use petiole_broker::{BrokerError, Consumer, Disposition, Refusal, Settled, Settlement, Tag};
 use petiole_process::log::Chain;
-use petiole_results::{Record, Store};
+use petiole_results::chord::{CLAIM, Counted};
+use petiole_results::{Record, Store, StoreError};
 use tokio::sync::{Semaphore, mpsc};
 
 /// The most that one call settles: two batches of 64 are what Redis answers in about 2 ms.
@@ -27,7 +49,7 @@ pub enum Commit {
 }
 
 /// What was committed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Committed {
     /// The deliveries that are held no longer.
     pub released: Vec<Tag>,
@@ -35,6 +57,9 @@ pub struct Committed {
     pub lost: usize,
     /// How many unfenced records were written.
     pub records: usize,
+    /// The deliveries that stay held because more has to be settled of them, and what: [`Settled::ChordComplete`],
+    /// [`Settled::ClaimLost`], [`Settled::Refused`].
+    pub open: Vec<(Tag, Settled)>,
 }
 
 /// The two places that a commit writes to.
@@ -72,40 +97,43 @@ pub async fn commit(
 impl Committer {
     /// Writes a batch; nothing is answered when the lease was lost on the way.
     async fn write(&self, batch: Vec<Commit>) -> Option<Committed> {
-        let fused = self.consumer.stores_results();
         let (mut settlements, mut records) = (Vec::with_capacity(batch.len()), Vec::new());
-        let mut unfenced = 0;
         for item in batch {
             match item {
-                Commit::Settle(mut settlement) => {
-                    if !fused && let Some(record) = settlement.record.take() {
-                        records.push(record);
-                    }
-                    settlements.push(settlement);
-                }
-                Commit::Record(record) => {
-                    unfenced += 1;
-                    records.push(record);
-                }
+                Commit::Settle(settlement) => settlements.push(settlement),
+                Commit::Record(record) => records.push(record),
             }
         }
         if let Some(store) = &self.store {
             self.store(store.as_ref(), &records).await;
         }
-        let settled = self.settle(&settlements).await?;
-        let released: Vec<Tag> = settlements
-            .iter()
-            .zip(&settled)
-            .filter(|(settlement, settled)| {
-                settlement.disposition != Disposition::Keep || **settled == Settled::Lost
-            })
-            .map(|(settlement, _)| settlement.tag)
-            .collect();
-        let lost = settled.iter().filter(|settled| **settled == Settled::Lost).count();
-        Some(Committed { released, lost, records: unfenced })
+        let settled = self.settled(&settlements).await?;
+        let mut committed = Committed { records: records.len(), ..Committed::default() };
+        for (Settlement { tag, disposition, .. }, settled) in settlements.iter().zip(settled) {
+            match settled {
+                Settled::Done if *disposition == Disposition::Keep => {}
+                Settled::Done => committed.released.push(*tag),
+                Settled::Lost => {
+                    committed.released.push(*tag);
+                    committed.lost += 1;
+                }
+                more => committed.open.push((*tag, more)),
+            }
+        }
+        Some(committed)
     }
 
-    /// A record that cannot be stored keeps its message from being acknowledged: the result comes first.
+    /// Settles a batch, wherever its results go; nothing is answered when the lease was lost on the way.
+    async fn settled(&self, settlements: &[Settlement]) -> Option<Vec<Settled>> {
+        match &self.store {
+            Some(store) if !self.consumer.stores_results() => {
+                Apart { committer: self, store: store.as_ref(), settlements }.settled().await
+            }
+            _ => self.settle(settlements).await,
+        }
+    }
+
+    /// A record that cannot be stored is kept until it can.
     async fn store(&self, store: &dyn Store, records: &[Record]) {
         let mut wait = RETRY.0;
         while !records.is_empty() {
@@ -140,3 +168,162 @@ impl Committer {
         }
     }
 }
+
+/// What a call of the store will answer.
+type Asked<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// A batch whose results are apart from the broker.
+struct Apart<'a> {
+    committer: &'a Committer,
+    store: &'a dyn Store,
+    settlements: &'a [Settlement],
+}
+
+impl Apart<'_> {
+    /// Writes the batch, in the order that stands at the head of this file.
+    async fn settled(&self) -> Option<Vec<Settled>> {
+        // By place in the batch: how those have ended that go no further.
+        let mut ended = vec![None; self.settlements.len()];
+        self.look(&mut ended).await?;
+        self.extend(&mut ended).await?;
+        self.start(&ended).await?;
+        self.send(&mut ended).await?;
+        self.records(&ended).await?;
+        self.count(&mut ended).await?;
+        self.finish(&ended).await?;
+        let rest = |settlement: &Settlement| {
+            let sends = if stored(settlement) { Vec::new() } else { settlement.sends.clone() };
+            Settlement { sends, ..Settlement::new(settlement.tag, settlement.disposition.clone()) }
+        };
+        // What is all written stays held, or was given up before.
+        let all = self.open(&ended, |it| !stored(it) || it.disposition != held(it));
+        self.ask(&mut ended, &all, rest).await?;
+        Some(ended.into_iter().map(|settled| settled.unwrap_or(Settled::Done)).collect())
+    }
+
+    async fn look(&self, ended: &mut [Option<Settled>]) -> Option<()> {
+        let all = self.open(ended, |it| !it.starts.is_empty() || it.finish.is_some());
+        self.ask(ended, &all, |it| Settlement::new(it.tag, held(it))).await
+    }
+
+    async fn extend(&self, ended: &mut [Option<Settled>]) -> Option<()> {
+        for at in self.open(ended, |it| it.finish.is_some()) {
+            let Some(claim) = &self.settlements[at].finish else { continue };
+            if !self.again(|| self.store.chord_extend(claim, CLAIM)).await? {
+                ended[at] = Some(Settled::ClaimLost);
+            }
+        }
+        Some(())
+    }
+
+    async fn start(&self, ended: &[Option<Settled>]) -> Option<()> {
+        let starts: Vec<_> =
+            self.each(ended, stored).flat_map(|(_, settlement)| settlement.starts.clone()).collect();
+        if starts.is_empty() { Some(()) } else { self.again(|| self.store.chord_start(&starts)).await }
+    }
+
+    async fn send(&self, ended: &mut [Option<Settled>]) -> Option<()> {
+        let all = self.open(ended, stored);
+        let sending =
+            |it: &Settlement| Settlement { sends: it.sends.clone(), ..Settlement::new(it.tag, held(it)) };
+        self.ask(ended, &all, sending).await
+    }
+
+    async fn records(&self, ended: &[Option<Settled>]) -> Option<()> {
+        let records: Vec<_> =
+            self.each(ended, stored).flat_map(|(_, settlement)| settlement.records.clone()).collect();
+        if records.is_empty() { Some(()) } else { self.again(|| self.store.store(&records)).await }
+    }
+
+    async fn count(&self, ended: &mut [Option<Settled>]) -> Option<()> {
+        let (places, parts): (Vec<_>, Vec<_>) =
+            self.each(ended, stored).filter_map(|(at, it)| Some((at, it.chord.clone()?))).unzip();
+        if parts.is_empty() {
+            return Some(());
+        }
+        let counted = self.again(|| self.store.chord_part(&parts)).await?;
+        for ((at, part), counted) in places.into_iter().zip(&parts).zip(counted) {
+            ended[at] = match counted {
+                Counted::Yes => None,
+                Counted::Complete(claim) => Some(Settled::ChordComplete(claim)),
+                Counted::WrongKey => Some(Settled::Refused(Refusal::WrongKey(part.group.clone()))),
+            };
+        }
+        Some(())
+    }
+
+    async fn finish(&self, ended: &[Option<Settled>]) -> Option<()> {
+        for (_, settlement) in self.each(ended, stored) {
+            let Some(claim) = &settlement.finish else { continue };
+            if !self.again(|| self.store.chord_finish(claim)).await? {
+                tracing::warn!(group = claim.group, "a chord's claim was lost while its body was sent");
+            }
+        }
+        Some(())
+    }
+
+    /// The settlements that go on, and are such.
+    fn each<'b>(
+        &'b self,
+        ended: &'b [Option<Settled>],
+        such: impl Fn(&Settlement) -> bool + 'b,
+    ) -> impl Iterator<Item = (usize, &'b Settlement)> + 'b {
+        let all = self.settlements.iter().enumerate();
+        all.filter(move |(at, settlement)| ended[*at].is_none() && such(settlement))
+    }
+
+    /// Their places.
+    fn open(&self, ended: &[Option<Settled>], such: impl Fn(&Settlement) -> bool) -> Vec<usize> {
+        self.each(ended, such).map(|(at, _)| at).collect()
+    }
+
+    /// Asks the broker for something of these settlements. What is done goes on.
+    async fn ask(
+        &self,
+        ended: &mut [Option<Settled>],
+        places: &[usize],
+        what: impl Fn(&Settlement) -> Settlement,
+    ) -> Option<()> {
+        let batch: Vec<_> = places.iter().map(|at| what(&self.settlements[*at])).collect();
+        let settled = self.committer.settle(&batch).await?;
+        for (at, settled) in places.iter().zip(settled) {
+            ended[*at] = (settled != Settled::Done).then_some(settled);
+        }
+        Some(())
+    }
+
+    /// Asks the store until it answers, as long as the lease lasts.
+    async fn again<'b, T>(&self, call: impl Fn() -> Asked<'b, T> + Send + Sync) -> Option<T> {
+        let mut wait = RETRY.0;
+        loop {
+            match call().await {
+                Ok(answer) => return Some(answer),
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), count = self.settlements.len(), "the result store cannot be written to; trying again");
+                }
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY.1);
+            if let Some(settlement) = self.settlements.first() {
+                self.committer.settle(&[Settlement::new(settlement.tag, Disposition::Keep)]).await?;
+            }
+        }
+    }
+}
+
+/// Whether something of it goes to the store.
+fn stored(settlement: &Settlement) -> bool {
+    let Settlement { tag: _, starts, sends: _, records, chord, finish, disposition: _ } = settlement;
+    !starts.is_empty() || !records.is_empty() || chord.is_some() || finish.is_some()
+}
+
+/// The disposition under which its message stays as it is.
+fn held(settlement: &Settlement) -> Disposition {
+    match settlement.disposition {
+        Disposition::Acked => Disposition::Acked,
+        _ => Disposition::Keep,
+    }
+}
+
+#[cfg(test)]
+mod tests;

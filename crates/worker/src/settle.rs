@@ -50,7 +50,7 @@ impl Settle {
             self.record(&work.message.id, document.to_json())
         });
         let disposition = if task.acks_early { Disposition::Ack } else { Disposition::Keep };
-        (record.is_some() || task.acks_early).then_some(Settlement { tag, record, disposition })
+        (record.is_some() || task.acks_early).then(|| Settlement::new(tag, disposition).with_records(record))
     }
 
     /// What is written when an attempt has ended.
@@ -79,7 +79,7 @@ impl Settle {
             Outcome::Returned => Disposition::Requeue,
             _ => Disposition::Ack,
         };
-        Some(Commit::Settle(Settlement { tag: *tag, record, disposition }))
+        Some(Commit::Settle(Settlement::new(*tag, disposition).with_records(record)))
     }
 
     /// What is written for a message that does not run.
@@ -96,7 +96,7 @@ impl Settle {
         } else {
             Disposition::Ack
         };
-        Settlement { tag, record, disposition }
+        Settlement::new(tag, disposition).with_records(record)
     }
 
     /// The message's word on its result counts, else the task's.

@@ -217,13 +217,13 @@ impl Worker {
     fn admit(&mut self, delivery: Delivery, wall: Timestamp, now: Instant, effects: &mut Effects) {
         let tag = delivery.tag;
         if self.drain != Drain::No {
-            self.settle(Settlement { tag, record: None, disposition: Disposition::Requeue });
+            self.settle(Settlement::new(tag, Disposition::Requeue));
             return;
         }
         match self.admit.admit(delivery, wall) {
             Admission::Run(work) => self.runs.take(tag, *work, now, effects),
             Admission::Hold(until) => {
-                self.settle(Settlement { tag, record: None, disposition: Disposition::Park(until) });
+                self.settle(Settlement::new(tag, Disposition::Park(until)));
             }
             Admission::Discard(discarded) => {
                 tracing::warn!(id = discarded.id, task = discarded.task, why = discarded.why, "not run");

@@ -68,13 +68,13 @@ impl State {
             {
                 return Ok(Settled::ClaimLost);
             }
+            for start in settlement.starts.iter().filter(|_| !done) {
+                results.start(start);
+            }
             if let Some(part) = &settlement.chord
                 && let Counted::Complete(claim) = results.part(part)
             {
                 settled = Settled::ChordComplete(claim);
-            }
-            for start in settlement.starts.iter().filter(|_| !done) {
-                results.start(start);
             }
             for record in &settlement.records {
                 results.put(record);

@@ -63,6 +63,16 @@ impl RedisConsumer {
         self.keys.celery().list(queue, priority_step(priority, steps))
     }
 
+    /// Whether a settlement has effects: more than what becomes of its message, and a record of a usual result.
+    pub(super) fn has_effects(&self, settlement: &Settlement, routes: &Routes<'_>) -> bool {
+        let Settlement { tag: _, starts, sends: _, records, chord, finish, disposition } = settlement;
+        let stored = !starts.is_empty()
+            || chord.is_some()
+            || finish.is_some()
+            || (!records.is_empty() && plain_record(settlement).is_none());
+        *disposition == Disposition::Acked || !routes.is_empty() || (stored && self.results.is_some())
+    }
+
     /// Adds the effects of one settlement to the call. `number` is its place in the batch, from 1 on.
     pub(super) fn put_effects(
         &self,
@@ -75,7 +85,7 @@ impl RedisConsumer {
         if settlement.disposition == Disposition::Acked {
             effects.begin("free");
         }
-        if let Some(mark) = self.mark(settlement) {
+        if let Some(mark) = mark(settlement) {
             effects.begin("once").arg(self.keys.done(&self.worker)).arg(mark);
         }
         effects.push(routes);
@@ -100,12 +110,12 @@ impl RedisConsumer {
             effects.begin("finish").arg(group(&claim.group)).arg(&claim.token).arg(DONE.as_secs());
         }
     }
+}
 
-    /// The mark of a settlement that may be done once only, as it stands on the server.
-    pub(super) fn mark(&self, settlement: &Settlement) -> Option<String> {
-        let mark = settlement.mark()?;
-        Some(format!("{}:{mark:016x}", tag::parts(settlement.tag).1))
-    }
+/// The mark of a settlement that may be done once only, as it stands on the server.
+pub(super) fn mark(settlement: &Settlement) -> Option<String> {
+    let mark = settlement.mark()?;
+    Some(format!("{}:{mark:016x}", tag::parts(settlement.tag).1))
 }
 
 /// The record that the script takes along with the message: most settlements have one, of a usual result.

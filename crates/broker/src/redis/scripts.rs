@@ -31,14 +31,18 @@ script!(PARKED, "Lists parked messages.", "parked.lua");
 script!(UNPARK, "Takes parked messages.", "lease.lua", "unpark.lua");
 script!(STARTED, "Notes which attempts have begun.", "lease.lua", "started.lua");
 
-/// Settles messages, with what is written for them.
-pub(super) static SETTLE: LazyLock<Script> = LazyLock::new(|| {
-    let own = concat!(
-        include_str!("lua/lease.lua"),
-        "\n",
-        include_str!("lua/park.lua"),
-        "\n",
-        include_str!("lua/settle.lua")
-    );
-    Script::new(&format!("{STORE_LUA}\n{CHORD_LUA}\n{own}"))
-});
+/// Settles messages, and stores their records.
+pub(super) static SETTLE: LazyLock<Script> =
+    LazyLock::new(|| settle(&[include_str!("lua/settle_records.lua")]));
+
+/// Settles messages, with whatever else is written for them.
+pub(super) static SETTLE_EFFECTS: LazyLock<Script> =
+    LazyLock::new(|| settle(&[CHORD_LUA, include_str!("lua/settle_effects.lua")]));
+
+/// The script of settling with this middle part.
+fn settle(middle: &[&str]) -> Script {
+    let (lease, park) = (include_str!("lua/lease.lua"), include_str!("lua/park.lua"));
+    let head = include_str!("lua/settle.lua");
+    let parts = [&[STORE_LUA, lease, park, head], middle, &[include_str!("lua/settle_dispose.lua")]];
+    Script::new(&parts.concat().join("\n"))
+}

@@ -10,9 +10,9 @@ use petiole_results::redis::{Call, fitting, seconds};
 use redis::Value;
 
 use super::consumer::RedisConsumer;
-use super::effects::{Routes, plain_record};
+use super::effects::{Routes, mark, plain_record};
 use super::parking::Entry;
-use super::scripts::SETTLE;
+use super::scripts::{SETTLE, SETTLE_EFFECTS};
 use super::{Queue, during, message_of, tag};
 use crate::{BrokerError, Disposition, Refusal, Settled, Settlement, Tag, message};
 
@@ -41,7 +41,7 @@ impl RedisConsumer {
             }
         }
         // From now on the caller knows: nothing of this batch is asked for again.
-        let marks = batch.iter().filter_map(|settlement| self.mark(settlement));
+        let marks = batch.iter().filter_map(mark);
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).extend(marks);
         Ok(settled)
     }
@@ -77,7 +77,9 @@ impl RedisConsumer {
         let messages = self.messages(part).await?;
         let results_db = self.results.as_ref().map_or(self.connection.endpoint().db(), |results| results.db);
         let forgotten = std::mem::take(&mut *self.answered.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut call = SETTLE.call(3 + self.queues.len());
+        let effects = !forgotten.is_empty()
+            || part.iter().any(|writable| self.has_effects(writable.settlement, &writable.routes));
+        let mut call = if effects { &SETTLE_EFFECTS } else { &SETTLE }.call(3 + self.queues.len());
         call.arg(self.keys.leases())
             .arg(self.keys.celery().unacked())
             .arg(self.keys.celery().unacked_index());
@@ -89,11 +91,13 @@ impl RedisConsumer {
         for Writable { settlement, .. } in part {
             self.put(&mut call, settlement, messages.get(&settlement.tag).map(Vec::as_slice));
         }
-        for (at, Writable { settlement, routes }) in part.iter().enumerate() {
-            self.put_effects(&mut call, at + 1, settlement, routes);
-        }
-        for mark in &forgotten {
-            call.arg(0).arg("forget").arg(self.keys.done(&self.worker)).arg(mark);
+        if effects {
+            for (at, Writable { settlement, routes }) in part.iter().enumerate() {
+                self.put_effects(&mut call, at + 1, settlement, routes);
+            }
+            for mark in &forgotten {
+                call.arg(0).arg("forget").arg(self.keys.done(&self.worker)).arg(mark);
+            }
         }
         let answer = self.connection.run(call).await.map_err(during("settle messages"));
         let Ok(Value::Array(answers)) = answer else {

@@ -1,6 +1,7 @@
 //! The broker on Redis conforms, and does what only it has to.
 
 mod celery;
+mod effects;
 mod faults;
 mod kombu;
 mod reach;

@@ -28,6 +28,18 @@ local function chord_start(group, size, expires, saved)
   end
 end
 
+-- Whether a chord's keys hold what they should, or nothing. chord_part finds that out itself, for callers that have
+-- not written anything before it.
+local function chord_fits(group)
+  for suffix, kind in pairs({['.s'] = 'string', ['.t'] = 'string', ['.c'] = 'string', ['.j'] = 'zset', ['.d'] = 'set'}) do
+    local held = redis.call('TYPE', group .. suffix).ok
+    if held ~= kind and held ~= 'none' then
+      return false
+    end
+  end
+  return true
+end
+
 -- Counts a part, and claims the body when it completes the chord. Says 1 when the claim is the caller's, 0 when
 -- there is nothing more to do, 2 when a key holds something else: then nothing was written.
 --

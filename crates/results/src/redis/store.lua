@@ -11,19 +11,17 @@
 -- same words may be part of a task's own result. What is written is announced on the channel that has the key's
 -- name, since that is what Celery's clients listen to.
 local SUCCESS = '{"status": "SUCCESS"'
-local READY = {SUCCESS = true, FAILURE = true, REVOKED = true}
-local NOT_BEGUN = {PENDING = true, RECEIVED = true, RETRY = true, REJECTED = true}
 
 local function replaceable(old, precedence)
   if not precedence or precedence == '' then
     return string.sub(old, 1, #SUCCESS) ~= SUCCESS
   end
   -- A document of another form may be a result.
-  local state = string.match(old, '^{"status": "([^"]*)"') or 'SUCCESS'
+  local state = ' ' .. (string.match(old, '^{"status": "([^"]*)"') or 'SUCCESS') .. ' '
   if precedence == 'revoked' then
-    return NOT_BEGUN[state]
+    return string.find(' PENDING RECEIVED RETRY REJECTED ', state, 1, true)
   end
-  return not READY[state]
+  return not string.find(' SUCCESS FAILURE REVOKED ', state, 1, true)
 end
 
 local function store_records(keys, documents, expiries, precedences)

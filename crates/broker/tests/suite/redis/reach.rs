@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use petiole_broker::conformance::{Member, Subject as _, message, queue, record, settlement};
+use petiole_broker::conformance::{Member, Subject as _, message, part, queue, record, send, settlement};
 use petiole_broker::redis::{
     Config, Endpoint, Login, MailboxConfig, RedisInspector, RedisMailbox, RedisRevocations, Secrets, Timeouts,
 };
 use petiole_broker::{
     BoundQueue, BrokerError, Disposition, Heard, Inspector as _, Mailbox as _, Node, Revocations as _,
-    Settled, Worker,
+    Settled, Settlement, Worker,
 };
 use petiole_protocol::envelope::Envelope;
+use petiole_results::chord::{CLAIM, ChordStart};
 use petiole_results::redis::Connection;
 use petiole_testkit::redis::{Sentinel, Server, Settings};
 use petiole_testkit::tls::Authority;
@@ -45,7 +46,20 @@ async fn lives(endpoint: &Endpoint) {
     assert!(parking.unpark(&["1".to_owned()]).await.unwrap().is_empty());
     assert!(parking.parked(0, 0, 1).await.unwrap().is_empty());
     attempts.started(&[held[0].tag]).await.unwrap();
-    let ack = settlement(&held[0], Disposition::Ack).with_records([record("1")]);
+    let part = part("g", "1", 0, "a", CLAIM);
+    let claim = part.claimed();
+    let end = Settlement {
+        starts: vec![ChordStart { group: "g".to_owned(), size: 1, saved: None, expires: None }],
+        sends: vec![send("mail", "2", 0)],
+        chord: Some(part),
+        ..settlement(&held[0], Disposition::Ack).with_records([record("1")])
+    };
+    let complete = Settled::ChordComplete(claim.clone());
+    assert_eq!(consumer.settle(&[end]).await.unwrap(), [complete]);
+    let body = Settlement { finish: Some(claim), ..settlement(&held[0], Disposition::Ack) };
+    assert_eq!(consumer.settle(&[body]).await.unwrap(), [Settled::Done]);
+    let held = consumer.receive(1).await.unwrap();
+    let ack = settlement(&held[0], Disposition::Ack).with_records([record("2")]);
     assert_eq!(consumer.settle(&[ack]).await.unwrap(), [Settled::Done]);
     lease.beat().await.unwrap();
     lease.sweep().await.unwrap();

@@ -1,0 +1,315 @@
+//! The checks on settling, against results that are apart from the broker: in memory, and on two Redis servers.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use petiole_broker::conformance::{Checked, Member, Subject};
+use petiole_broker::exchange::Binding;
+use petiole_broker::memory::{Fault, MemoryBroker};
+use petiole_broker::redis::{Config, Endpoint, RedisConsumer, RedisInspector, RedisLease, Timeouts};
+use petiole_broker::{Delivery, Inspector, LEASE, Lease, QueueName, Worker, message};
+use petiole_protocol::keys::{self, BrokerKeys};
+use petiole_results::memory::MemoryStore;
+use petiole_results::redis::{Connection, RedisStore};
+use petiole_testkit::redis::Server;
+use petiole_testkit::wait::until;
+
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A worker's side of the broker, settling as the worker does.
+struct Settling(Committer);
+
+#[async_trait]
+impl Consumer for Settling {
+    async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError> {
+        self.0.consumer.receive(want).await
+    }
+
+    async fn wait(&self) {
+        self.0.consumer.wait().await;
+    }
+
+    /// By the committer.
+    fn stores_results(&self) -> bool {
+        true
+    }
+
+    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, BrokerError> {
+        self.0.settled(batch).await.ok_or(BrokerError::LeaseLost)
+    }
+
+    async fn adopt(&self, knows: &(dyn Fn(Tag) -> bool + Sync)) -> Result<Vec<Delivery>, BrokerError> {
+        self.0.consumer.adopt(knows).await
+    }
+}
+
+fn member(consumer: Arc<dyn Consumer>, lease: Arc<dyn Lease>, store: Arc<dyn Store>) -> Member {
+    assert!(!consumer.stores_results());
+    Member { consumer: Arc::new(Settling(Committer { consumer, store: Some(store) })), lease }
+}
+
+struct Memory {
+    broker: MemoryBroker,
+    store: MemoryStore,
+    /// The clock: milliseconds.
+    now: Arc<AtomicU64>,
+}
+
+async fn in_memory() -> Memory {
+    let now = Arc::new(AtomicU64::new(1_700_000_000_000));
+    let (read, since) = (now.clone(), now.clone());
+    let wall = move || Timestamp::UNIX_EPOCH + Duration::from_millis(read.load(Ordering::SeqCst));
+    let store = MemoryStore::new(Arc::new(move || Duration::from_millis(since.load(Ordering::SeqCst))));
+    Memory { broker: MemoryBroker::new(Arc::new(wall), None), store, now }
+}
+
+#[async_trait(?Send)]
+impl Subject for Memory {
+    async fn register(&self, worker: Worker) -> Checked<Member> {
+        let worker = Arc::new(self.broker.register(worker)?);
+        Ok(member(worker.clone(), worker, self.store()))
+    }
+
+    fn inspector(&self) -> Arc<dyn Inspector> {
+        Arc::new(self.broker.clone())
+    }
+
+    async fn publish(&self, queue: &QueueName, raw: &str) -> Checked {
+        self.broker.publish(queue, raw);
+        Ok(())
+    }
+
+    async fn waiting(&self, queue: &str, step: u8) -> Checked<Vec<String>> {
+        let waiting = self.broker.waiting(queue, step).into_iter().map(String::from_utf8);
+        Ok(waiting.collect::<Result<_, _>>()?)
+    }
+
+    async fn document(&self, task_id: &str) -> Checked<Option<String>> {
+        Ok(self.store.get(task_id))
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.store.clone())
+    }
+
+    async fn bind(&self, exchange: &str, binding: Binding) -> Checked {
+        self.broker.bind(exchange, binding);
+        Ok(())
+    }
+
+    async fn now(&self) -> Checked<Timestamp> {
+        Ok(Timestamp::UNIX_EPOCH + Duration::from_millis(self.now.load(Ordering::SeqCst)))
+    }
+
+    async fn pass(&self, time: Duration) -> Checked {
+        self.now.fetch_add(u64::try_from(time.as_millis())?, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn lease(&self) -> Duration {
+        LEASE
+    }
+
+    async fn lose_answers(&self) -> Checked {
+        self.broker.set_fault(Fault::Mute);
+        Ok(())
+    }
+
+    async fn answer_again(&self) -> Checked {
+        self.broker.set_fault(Fault::None);
+        Ok(())
+    }
+}
+
+struct Redis {
+    broker: Server,
+    results: Server,
+    admin: Connection,
+}
+
+async fn on_redis() -> Redis {
+    let (broker, results) = (Server::start().unwrap(), Server::start().unwrap());
+    let admin = Connection::new(Endpoint::parse(&broker.url()).unwrap(), Timeouts::default());
+    Redis { broker, results, admin }
+}
+
+impl Redis {
+    async fn time(&self) -> Duration {
+        let time: (u64, u32) = self.admin.query(&redis::cmd("TIME")).await.unwrap();
+        Duration::new(time.0, time.1 * 1000)
+    }
+}
+
+#[async_trait(?Send)]
+impl Subject for Redis {
+    async fn register(&self, worker: Worker) -> Checked<Member> {
+        let results = Some(Endpoint::parse(&self.results.url())?);
+        let config = Config { results, ..Config::new(Endpoint::parse(&self.broker.url())?, worker) };
+        let lease = RedisLease::register(config.clone()).await?;
+        let consumer = RedisConsumer::connect(config).await?;
+        Ok(member(Arc::new(consumer), Arc::new(lease), self.store()))
+    }
+
+    fn inspector(&self) -> Arc<dyn Inspector> {
+        let endpoint = Endpoint::parse(&self.broker.url()).unwrap();
+        Arc::new(RedisInspector::new(endpoint, Timeouts::default()))
+    }
+
+    async fn publish(&self, queue: &QueueName, raw: &str) -> Checked {
+        let step = message::step(raw.as_bytes(), &queue.priority_steps);
+        let mut push = redis::cmd("LPUSH");
+        push.arg(BrokerKeys::default().list(&queue.name, step)).arg(raw);
+        let _: u64 = self.admin.query(&push).await?;
+        Ok(())
+    }
+
+    async fn waiting(&self, queue: &str, step: u8) -> Checked<Vec<String>> {
+        let mut range = redis::cmd("LRANGE");
+        range.arg(BrokerKeys::default().list(queue, step)).arg(0).arg(-1);
+        let mut waiting: Vec<String> = self.admin.query(&range).await?;
+        waiting.reverse();
+        Ok(waiting)
+    }
+
+    async fn document(&self, task_id: &str) -> Checked<Option<String>> {
+        Ok(self.store().load(task_id).await?)
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        let endpoint = Endpoint::parse(&self.results.url()).unwrap();
+        Arc::new(RedisStore::new(endpoint, Timeouts::default()))
+    }
+
+    async fn bind(&self, exchange: &str, binding: Binding) -> Checked {
+        let pattern = if binding.topic { "^.*$" } else { "" };
+        let mut add = redis::cmd("SADD");
+        add.arg(BrokerKeys::default().bindings(exchange));
+        add.arg(keys::binding(&binding.routing_key, pattern, &binding.queue));
+        let _: u64 = self.admin.query(&add).await?;
+        Ok(())
+    }
+
+    async fn now(&self) -> Checked<Timestamp> {
+        Ok(Timestamp::UNIX_EPOCH + self.time().await)
+    }
+
+    async fn pass(&self, time: Duration) -> Checked {
+        let end = self.time().await + time;
+        until("the time to pass", time + LIMIT, async || match self.time().await {
+            now if now > end => Ok(()),
+            now => Err(end.saturating_sub(now)),
+        })
+        .await?;
+        Ok(())
+    }
+
+    fn lease(&self) -> Duration {
+        LEASE
+    }
+
+    /// Not here: the committer asks until it is answered.
+    async fn lose_answers(&self) -> Checked {
+        Err("answers are not lost here".into())
+    }
+
+    async fn answer_again(&self) -> Checked {
+        Ok(())
+    }
+}
+
+/// All checks on settlements but those that lose answers, or that wait for an error: the committer tries again.
+macro_rules! apart {
+    ($topic:ident, $subject:path) => {
+        mod $topic {
+            petiole_broker::conformance! { $subject;
+                settle::an_acknowledged_message_is_gone,
+                settle::a_kept_message_stays_held,
+                settle::a_record_is_written_with_the_acknowledgement,
+                settle::requeued_messages_are_next_in_their_order_and_marked,
+                settle::a_message_that_is_given_up_says_why,
+                settle::a_message_is_settled_once,
+                settle::a_batch_settles_what_is_held_and_leaves_the_rest,
+                lease::a_worker_that_is_known_to_have_ended_is_ended_at_once,
+                follow_ups::what_is_sent_stands_behind_the_others_of_its_priority,
+                follow_ups::an_exchange_feeds_the_queues_that_are_bound_to_it,
+                follow_ups::a_message_for_nobody_is_refused_and_nothing_is_written,
+                follow_ups::a_lost_lease_writes_nothing_of_all_of_it,
+                follow_ups::a_message_that_is_gone_has_nothing_written,
+                follow_ups::what_was_acknowledged_early_is_still_followed_up,
+                follow_ups::several_records_are_written_with_what_they_may_replace,
+                follow_ups::a_retry_comes_back_at_its_time_and_says_which_it_is,
+                follow_ups::a_message_that_cannot_be_made_a_retry_is_given_up,
+                chord::the_last_part_holds_its_message_until_the_body_is_sent,
+                chord::a_chord_of_one_is_complete_at_once,
+                chord::parts_of_one_batch_complete_once,
+                chord::two_finishers_at_once_complete_once,
+                chord::a_part_that_is_delivered_twice_counts_once,
+                chord::a_worker_that_ends_between_claim_and_body_strands_nothing,
+                chord::a_claim_that_ran_out_is_taken_by_the_next_part,
+                chord::a_part_that_comes_after_the_body_does_nothing,
+            }
+        }
+    };
+}
+
+apart!(memory, super::in_memory);
+apart!(two_servers, super::on_redis);
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_again_without_an_answer_is_sent_once() {
+    let subject = in_memory().await;
+    let queue = petiole_broker::conformance::queue("mail");
+    let worker = Worker { incarnation: "a".to_owned(), queues: vec![queue.clone()], ..Worker::default() };
+    let member = subject.register(worker).await.unwrap();
+    subject.publish(&queue, &petiole_broker::conformance::message("1", 0)).await.unwrap();
+    let held = member.consumer.receive(1).await.unwrap();
+    let record = petiole_broker::conformance::record("1");
+    let settlement = Settlement {
+        sends: vec![petiole_broker::conformance::send("print", "2", 0)],
+        ..Settlement::new(held[0].tag, Disposition::Ack).with_records([record])
+    };
+    subject.lose_answers().await.unwrap();
+    let batch = [settlement];
+    let settled = member.consumer.settle(&batch);
+    let answers = async {
+        // Long enough for several tries.
+        tokio::time::sleep(RETRY.1 * 5).await;
+        subject.answer_again().await.unwrap();
+    };
+    let (settled, ()) = tokio::join!(settled, answers);
+    assert_eq!(settled.unwrap(), [Settled::Done]);
+    assert_eq!(subject.waiting("print", 0).await.unwrap().len(), 1);
+    assert!(subject.document("1").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_stays_open_is_told() {
+    let subject = in_memory().await;
+    let queue = petiole_broker::conformance::queue("mail");
+    let worker = Worker { incarnation: "a".to_owned(), queues: vec![queue.clone()], ..Worker::default() };
+    let worker = Arc::new(subject.broker.register(worker).unwrap());
+    for id in ["1", "2", "3"] {
+        subject.publish(&queue, &petiole_broker::conformance::message(id, 0)).await.unwrap();
+    }
+    let tags: Vec<_> = worker.receive(3).await.unwrap().iter().map(|delivery| delivery.tag).collect();
+    let claim = petiole_results::chord::ChordClaim { group: "g".to_owned(), token: "t".to_owned() };
+    let batch = vec![
+        Commit::Settle(Settlement::new(tags[0], Disposition::Keep)),
+        Commit::Settle(Settlement::new(tags[1], Disposition::Ack)),
+        Commit::Settle(Settlement { finish: Some(claim), ..Settlement::new(tags[2], Disposition::Ack) }),
+        Commit::Settle(Settlement::new(99, Disposition::Ack)),
+        Commit::Record(petiole_broker::conformance::record("4")),
+    ];
+    let committer = Committer { consumer: worker, store: Some(subject.store()) };
+    let committed = committer.write(batch).await.unwrap();
+    let expected = Committed {
+        released: vec![tags[1], 99],
+        lost: 1,
+        records: 1,
+        open: vec![(tags[2], Settled::ClaimLost)],
+    };
+    assert_eq!(committed, expected);
+}
