@@ -1,4 +1,5 @@
-//! What a task costs the Redis server: received, settled with its record, by batches of several sizes.
+//! What a task costs the Redis server: received, settled with its record, by batches of several sizes; and with a
+//! note of the attempts that have begun, for each batch one.
 //!
 //! ```text
 //! cargo run --release -p petiole-broker --example redis_cost
@@ -24,7 +25,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Outcome<()> {
-    for batch in [1, 4, 16, 64, 128] {
+    for (batch, marks) in [1, 4, 16, 64, 128].into_iter().flat_map(|batch| [(batch, false), (batch, true)]) {
         // A new server each time: one that has more keys than another is slower.
         let server = Server::start()?;
         let endpoint = Endpoint::parse(&server.url())?;
@@ -36,13 +37,15 @@ async fn main() -> Outcome<()> {
         let config = Config { results: Some(endpoint.clone()), ..Config::new(endpoint.clone(), worker) };
         let lease = Arc::new(RedisLease::register(config.clone()).await?);
         let consumer = Arc::new(RedisConsumer::connect(config).await?);
-        let member = Member { consumer, lease };
+        let member =
+            Member { consumer: consumer.clone(), attempts: consumer.clone(), parking: consumer, lease };
         let (before, start) = (cpu(&admin).await?, Instant::now());
-        let done = work(&member, batch).await?;
+        let done = work(&member, batch, marks).await?;
         let (used, time) = (cpu(&admin).await? - before, start.elapsed());
         assert_eq!(done, tasks as usize, "every task is received once");
         println!(
-            "batch {batch:>3}: {:>6.1} us of Redis per task, {:>7.0} tasks/s",
+            "batch {batch:>3}{}: {:>6.1} us of Redis per task, {:>7.0} tasks/s",
+            if marks { ", starts noted" } else { "               " },
             used * 1e6 / f64::from(tasks),
             f64::from(tasks) / time.as_secs_f64()
         );
@@ -52,19 +55,23 @@ async fn main() -> Outcome<()> {
 }
 
 /// Receives and settles until nothing is left: two loops, so that Redis is not idle while we think.
-async fn work(member: &Member, batch: usize) -> Outcome<usize> {
-    let one = drain(member, batch);
-    let other = drain(member, batch);
+async fn work(member: &Member, batch: usize, marks: bool) -> Outcome<usize> {
+    let one = drain(member, batch, marks);
+    let other = drain(member, batch, marks);
     let (one, other) = tokio::try_join!(one, other)?;
     Ok(one + other)
 }
 
-async fn drain(Member { consumer, lease }: &Member, batch: usize) -> Outcome<usize> {
+async fn drain(member: &Member, batch: usize, marks: bool) -> Outcome<usize> {
+    let Member { consumer, attempts, lease, .. } = member;
     let (mut done, mut beat) = (0, Instant::now());
     loop {
         let taken = consumer.receive(batch).await?;
         if taken.is_empty() {
             return Ok(done);
+        }
+        if marks {
+            attempts.started(&taken.iter().map(|delivery| delivery.tag).collect::<Vec<_>>()).await?;
         }
         let id = |envelope: &petiole_protocol::envelope::Envelope| envelope.properties.correlation_id.clone();
         let settle: Vec<_> = taken

@@ -4,12 +4,15 @@
 //! a [`Subject`]. Each check becomes a test of its own.
 
 pub mod adopt;
+pub mod attempts;
 pub mod chord;
 pub mod depths;
 pub mod follow_ups;
 pub mod lease;
+pub mod mailbox;
 pub mod park;
 pub mod receive;
+pub mod revocations;
 pub mod settle;
 
 use std::error::Error;
@@ -23,7 +26,8 @@ use petiole_results::{Precedence, Record, Store};
 
 use crate::exchange::Binding;
 use crate::{
-    Consumer, Delivery, Disposition, Inspector, Lease, Outgoing, QueueName, Settlement, Tag, Target, Worker,
+    Address, Attempts, Consumer, Delivery, Disposition, Inspector, Lease, Mailbox, Outgoing, Parking,
+    QueueName, Revocations, Settlement, Tag, Target, Worker,
 };
 
 /// What a check says when it could not be made. What does not hold panics.
@@ -34,6 +38,12 @@ pub type Checked<T = ()> = Result<T, Box<dyn Error>>;
 pub trait Subject {
     /// Registers a worker.
     async fn register(&self, worker: Worker) -> Checked<Member>;
+    /// The mailbox of the node of this name, in Celery's default namespace.
+    fn mailbox(&self, node: &str) -> Arc<dyn Mailbox>;
+    /// The queues that an exchange feeds under this routing key, in alphabetical order.
+    async fn bound(&self, from: &Address) -> Checked<Vec<String>>;
+    /// What is revoked.
+    fn revocations(&self) -> Arc<dyn Revocations>;
     /// What the operator sees.
     fn inspector(&self) -> Arc<dyn Inspector>;
     /// Puts a message behind the others of its priority, as a Celery client does.
@@ -52,6 +62,8 @@ pub trait Subject {
     async fn pass(&self, time: Duration) -> Checked;
     /// How long a lease lasts here.
     fn lease(&self) -> Duration;
+    /// Cuts off whoever is connected. They can connect again at once.
+    async fn cut(&self) -> Checked;
     /// Loses the answers to what is asked from now on; what is asked is done, though it may be done late.
     async fn lose_answers(&self) -> Checked;
     /// Answers again, and returns when everything that was asked has been done.
@@ -63,6 +75,10 @@ pub trait Subject {
 pub struct Member {
     /// Its messages.
     pub consumer: Arc<dyn Consumer>,
+    /// Which of its attempts have begun.
+    pub attempts: Arc<dyn Attempts>,
+    /// What is parked of its queues.
+    pub parking: Arc<dyn Parking>,
     /// Its lease.
     pub lease: Arc<dyn Lease>,
 }
@@ -232,6 +248,12 @@ macro_rules! conformance {
             park::messages_of_one_text_are_parked_apart,
             park::a_sweep_returns_parked_messages,
             park::a_queue_that_is_given_up_gets_its_parked_messages_back,
+            park::waiting_ends_when_a_parked_message_is_due,
+            park::waiting_ends_when_another_parks_an_earlier_message,
+            park::parked_messages_are_listed_by_pages,
+            park::a_parked_message_is_taken_out_once_and_held,
+            park::of_parked_messages_of_one_id_the_first_is_taken,
+            park::an_unparked_message_goes_back_when_its_worker_ends,
             lease::messages_of_a_swept_worker_are_next_in_their_order_and_marked,
             lease::a_worker_that_lost_its_lease_writes_nothing,
             lease::a_lease_that_ran_out_writes_nothing_until_it_is_renewed,
@@ -242,6 +264,24 @@ macro_rules! conformance {
             lease::a_message_that_is_no_message_comes_back_too,
             adopt::messages_whose_delivery_was_cut_off_are_taken_up,
             adopt::known_messages_are_not_taken_up,
+            attempts::attempts_that_had_begun_are_counted_when_they_are_lost,
+            attempts::what_was_said_last_counts,
+            attempts::a_worker_that_gives_up_loses_no_attempt,
+            attempts::a_worker_that_lost_its_lease_notes_nothing,
+            mailbox::a_request_reaches_every_node,
+            mailbox::what_is_sent_says_where_it_went,
+            mailbox::events_say_how_many_listen,
+            mailbox::an_answer_reaches_who_asked,
+            mailbox::an_answer_to_nobody_is_dropped,
+            mailbox::a_node_that_was_cut_off_says_so_and_listens_again,
+            mailbox::a_node_that_sends_learns_that_it_was_cut_off,
+            mailbox::a_call_that_is_given_up_loses_nothing,
+            mailbox::a_node_is_known_while_it_is_there,
+            mailbox::a_queue_is_bound_to_its_exchange,
+            revocations::what_is_revoked_is_known_to_all,
+            revocations::stamps_are_revoked_apart_from_ids,
+            revocations::what_was_revoked_since_a_reading_is_read_alone,
+            revocations::of_too_many_the_newest_are_kept,
             depths::messages_are_counted_where_they_stand,
             depths::workers_are_listed_until_they_end,
         }

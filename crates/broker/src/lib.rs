@@ -7,7 +7,8 @@
 //! ```
 //!
 //! - [`Consumer`]: what a worker does with messages. [`Lease`]: how it says that it lives. [`Inspector`]: what the
-//!   operator sees and does. [`mod@conformance`] is their suite, run against every back end.
+//!   operator sees and does. [`Attempts`]: which of its attempts have begun. [`Parking`]: what waits for its time. [`Mailbox`]: remote control and events.
+//!   [`Revocations`]: what is revoked. [`mod@conformance`] is their suite, run against every back end.
 //! - [`memory`]: a broker inside the process, for tests.
 //! - [`redis`]: kombu's Redis transport, with leases and fencing tags.
 //! - [`Settlement`]: what a worker has written when a task has ended: follow-ups, results, counts of chords, and what
@@ -18,11 +19,15 @@
 //! **Once a lease is lost, nothing is written**: every settling operation first checks, atomically with its
 //! writes, that the message is still held by this worker and that its lease has not ended.
 
+mod attempts;
 pub mod conformance;
 pub mod exchange;
+mod mailbox;
 pub mod memory;
 pub mod message;
+mod parking;
 pub mod redis;
+mod revocations;
 mod settlement;
 
 use std::time::Duration;
@@ -31,6 +36,10 @@ use async_trait::async_trait;
 use petiole_protocol::envelope::{Envelope, Malformed};
 use serde::{Deserialize, Serialize};
 
+pub use self::attempts::Attempts;
+pub use self::mailbox::{Address, BoundQueue, Heard, Inbox, Mailbox, Node};
+pub use self::parking::{MOST_LISTED, Parked, Parking};
+pub use self::revocations::{MOST_REVOKED, REVOKED_FOR, ReadUntil, Revocations, Revoked};
 pub use crate::settlement::{Disposition, Outgoing, Refusal, Settled, Settlement, Target};
 
 /// Between two renewals of a lease: three of them may fail before it ends.
@@ -151,7 +160,7 @@ pub trait Inspector: Send + Sync {
     /// Puts all parked messages of a queue at the heads of its lists, whether their time has come or not, the earliest
     /// to be served first. Says how many. For a queue that is given up: nothing of it stays that only we know of. A
     /// worker that still takes from it parks them again.
-    async fn unpark(&self, queue: &QueueName) -> Result<usize, BrokerError>;
+    async fn give_up(&self, queue: &QueueName) -> Result<usize, BrokerError>;
     /// Settings of the broker that put work at risk (`maxmemory-policy`).
     async fn hazards(&self) -> Result<Vec<Hazard>, BrokerError>;
 }

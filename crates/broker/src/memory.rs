@@ -1,5 +1,9 @@
 //! A broker inside the process, for tests: the same rules as on Redis, under a clock that the test holds.
 
+mod mail;
+mod mailbox;
+mod parking;
+mod revocations;
 mod settle;
 mod state;
 mod worker;
@@ -14,7 +18,8 @@ use jiff::Timestamp;
 use petiole_results::memory::MemoryStore;
 use tokio::sync::Notify;
 
-use self::state::State;
+pub use self::mailbox::MemoryMailbox;
+use self::state::{Lost, State};
 pub use self::worker::MemoryWorker;
 use crate::exchange::Binding;
 use crate::{BrokerError, Depth, Hazard, Inspector, QueueName, Worker, message};
@@ -47,6 +52,8 @@ struct Inner {
     fault: Mutex<Fault>,
     /// Something was put into a list.
     arrived: Notify,
+    /// Something was said to those who listen.
+    said: Notify,
 }
 
 impl fmt::Debug for MemoryBroker {
@@ -66,6 +73,7 @@ impl MemoryBroker {
             state: Mutex::default(),
             fault: Mutex::default(),
             arrived: Notify::new(),
+            said: Notify::new(),
         }))
     }
 
@@ -132,15 +140,30 @@ impl MemoryBroker {
         change: impl FnOnce(&mut State, i64) -> T,
     ) -> Result<T, BrokerError> {
         let fault = *self.0.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        let failure = || BrokerError::Unreachable { doing, source: format!("{fault:?}").into() };
-        if fault == Fault::Away {
-            return Err(failure());
+        let done = self.change_unless(Fault::Away, doing, change)?;
+        if fault == Fault::Mute { Err(failure(doing, fault)) } else { Ok(done) }
+    }
+
+    /// Changes the state, unless this fault is the one of the moment.
+    fn change_unless<T>(
+        &self,
+        hindrance: Fault,
+        doing: &'static str,
+        change: impl FnOnce(&mut State, i64) -> T,
+    ) -> Result<T, BrokerError> {
+        let fault = *self.0.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        if fault == hindrance {
+            return Err(failure(doing, fault));
         }
         let mut state = self.lock();
         let done = change(&mut state, self.now().as_millisecond());
         self.announce(&mut state);
-        if fault == Fault::Mute { Err(failure()) } else { Ok(done) }
+        Ok(done)
     }
+}
+
+fn failure(doing: &'static str, fault: Fault) -> BrokerError {
+    BrokerError::Unreachable { doing, source: format!("{fault:?}").into() }
 }
 
 fn milliseconds(duration: Duration) -> i64 {
@@ -160,11 +183,11 @@ impl Inspector for MemoryBroker {
     }
 
     async fn end(&self, incarnation: &str) -> Result<usize, BrokerError> {
-        self.change("end a lease", |state, _| state.end(incarnation))
+        self.change("end a lease", |state, _| state.end(incarnation, Lost::Counted))
     }
 
-    async fn unpark(&self, queue: &QueueName) -> Result<usize, BrokerError> {
-        self.change("return parked messages", |state, _| state.unpark(&queue.name))
+    async fn give_up(&self, queue: &QueueName) -> Result<usize, BrokerError> {
+        self.change("return parked messages", |state, _| state.give_up(&queue.name))
     }
 
     async fn hazards(&self) -> Result<Vec<Hazard>, BrokerError> {

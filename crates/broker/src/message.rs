@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use petiole_protocol::envelope::{Envelope, Malformed, Properties};
-use petiole_protocol::json::{Object, quote};
+use petiole_protocol::json::{self, Object, quote};
 use petiole_protocol::keys::priority_step;
 use petiole_protocol::redis::{mark_redelivered, with_header};
 use petiole_protocol::time;
@@ -16,6 +16,35 @@ pub const DEAD_LETTER: &str = "petiole-dead-letter";
 /// The message, marked as kombu marks what it restores. Bytes that are no message go back as they are.
 pub fn redelivered(raw: &[u8]) -> Cow<'_, [u8]> {
     mark_redelivered(raw).map_or(Cow::Borrowed(raw), Cow::Owned)
+}
+
+/// The id of the message's task: by its headers, or, in protocol 1, by its correlation id, which is the same.
+pub fn task_id(envelope: &Envelope) -> Option<String> {
+    let id = envelope.headers.get("id").and_then(|id| Some(json::string(id)?.into_owned()));
+    id.or_else(|| envelope.properties.correlation_id.clone())
+}
+
+/// The id of the task in these bytes; none, when they are no message.
+pub(crate) fn id_in(raw: &[u8]) -> Option<String> {
+    task_id(&Envelope::from_redis(raw).ok()?)
+}
+
+/// The header that counts the deliveries that were lost: attempts that had begun when their worker ended. A whole
+/// number; absent for none.
+pub const DELIVERIES: &str = "petiole-deliveries";
+
+/// How many deliveries of this message were lost.
+pub fn deliveries(headers: &Object) -> u32 {
+    headers.get(DELIVERIES).and_then(|count| count.parse().ok()).unwrap_or_default()
+}
+
+/// The message whose worker ended while it ran: marked as kombu marks what it restores, and counted. Bytes that are
+/// no message go back as they are.
+pub fn lost(raw: &[u8]) -> Cow<'_, [u8]> {
+    let marked = redelivered(raw);
+    let Ok(envelope) = Envelope::from_redis(&marked) else { return marked };
+    let count = deliveries(&envelope.headers).saturating_add(1);
+    with_header(&marked, DELIVERIES, &count.to_string()).map_or(marked, Cow::Owned)
 }
 
 /// The message as a retry: with so many tries before it, and not to run before this time. A task without a parent gets
@@ -150,6 +179,16 @@ mod tests {
             headers.get(DEAD_LETTER),
             Some(r#"{"reason": "no \"task\"", "queue": "mail", "at": "1970-01-01T00:00:00Z"}"#)
         );
+    }
+
+    #[test]
+    fn each_lost_delivery_is_counted() {
+        let once = lost(RAW);
+        let envelope = Envelope::from_redis(&once).unwrap();
+        assert_eq!(envelope.headers.get(DELIVERIES), Some("1"));
+        assert!(envelope.redelivered());
+        assert_eq!(deliveries(&Envelope::from_redis(&lost(&once)).unwrap().headers), 2);
+        assert_eq!(&lost(b"\xff[")[..], b"\xff[");
     }
 
     #[test]

@@ -9,28 +9,37 @@
 //! ```
 //!
 //! - [`RedisConsumer`]: receive (`receive.rs`), settle (`settle.rs`, with what is sent and
-//!   stored in `effects.rs` and `exchanges.rs`), adopt (`adopt.rs`), wait (`watch.rs`).
+//!   stored in `effects.rs` and `exchanges.rs`), adopt (`adopt.rs`), wait (`watch.rs`); which attempts have begun
+//!   (`attempts.rs`); what is parked (`parking.rs`).
 //! - [`RedisLease`]: register, beat, sweep, release (`lease.rs`); putting messages back (`restore.rs`), also those
 //!   that Celery's workers abandoned (`abandoned.rs`).
-//! - [`RedisInspector`]: depths, workers, end, hazards (`inspect.rs`), giving a queue up (`unpark.rs`).
+//! - [`RedisInspector`]: depths, workers, end, hazards (`inspect.rs`), giving a queue up (`give_up.rs`).
+//! - [`RedisMailbox`]: remote control and events (`mailbox.rs`, `inbox.rs`).
+//! - [`RedisRevocations`]: what is revoked (`revocations.rs`).
 //!
 //! Each transition is one Lua script in `lua/`, whose head says what it takes and returns. No script reads JSON.
 
 mod abandoned;
 mod adopt;
+mod attempts;
 mod consumer;
 mod effects;
 mod exchanges;
+mod give_up;
+mod inbox;
 mod inspect;
 mod keys;
 mod lease;
+mod listening;
+mod mailbox;
+mod parking;
 mod receive;
 mod restore;
+mod revocations;
 mod scripts;
 mod settle;
 mod tag;
 mod under_way;
-mod unpark;
 mod watch;
 
 use std::time::Duration;
@@ -43,7 +52,9 @@ pub use self::consumer::RedisConsumer;
 pub use self::inspect::RedisInspector;
 use self::keys::Keys;
 pub use self::lease::RedisLease;
-pub use self::unpark::parked_key;
+pub use self::mailbox::{MailboxConfig, RedisMailbox};
+pub use self::revocations::RedisRevocations;
+pub use self::give_up::parked_key;
 use crate::{BEAT, BrokerError, LEASE, QueueName, Worker};
 
 /// kombu's default: after this long, a message that a Celery worker holds is delivered again.
@@ -103,8 +114,10 @@ struct Queue {
     name: QueueName,
     /// Set: the sequence numbers of what this worker holds of it.
     held: String,
-    /// Sorted set: its parked messages.
+    /// Sorted set: when its parked messages are due.
     parked: String,
+    /// Hash: its parked messages.
+    messages: String,
     /// List: its messages of step 0.
     list: String,
     /// What follows the message in an entry of `unacked`: the anonymous exchange, and the queue as routing key.
@@ -116,6 +129,7 @@ impl Queue {
         let queue = |name: &QueueName| Self {
             held: keys.held(&worker.incarnation, &name.name),
             parked: keys.parked(&name.name),
+            messages: keys.parked_messages(&name.name),
             list: keys.celery().list(&name.name, 0),
             tail: format!(",\"\",{}]", quote(&name.name)),
             name: name.clone(),

@@ -4,10 +4,12 @@
 //!   broker   <queue>  <queue>\x06\x163  ...    lists, one for each priority step
 //!            unacked  unacked_index            what Celery's workers hold
 //!            _kombu.binding.<exchange>         which queues an exchange feeds
+//!            /<db>.<exchange>[/<routing key>]  the channel of a fanout exchange
 //!   results  celery-task-meta-<id>             a task's document; the channel that announces it has the same name
 //! ```
 
 use crate::envelope::{DeliveryInfo, Envelope};
+
 
 /// Between the parts of a list's name and of a binding: the control characters ACK and SYN.
 pub const SEPARATOR: &str = "\x06\x16";
@@ -21,14 +23,22 @@ pub const MAX_PRIORITY: u8 = 9;
 /// Celery's default queue, exchange and routing key.
 pub const DEFAULT_QUEUE: &str = "celery";
 
-/// The exchange of events.
+/// Celery's default of `control_exchange`: what the exchanges of remote control are named after.
+pub const CONTROL_EXCHANGE: &str = "celery";
+
+/// The exchange of events, Celery's default of `event_exchange`.
 pub const EVENT_EXCHANGE: &str = "celeryev";
 
-/// The exchange that sends remote control to every worker.
-pub const CONTROL_EXCHANGE: &str = "celery.pidbox";
+/// kombu's default of `fanout_prefix`: what stands before a fanout exchange's name in the name of its channel.
+/// Redis' channels know no databases, so this alone keeps those of two databases apart.
+pub const FANOUT_PREFIX: &str = "/{db}.";
 
-/// The exchange of the answers to remote control.
-pub const REPLY_EXCHANGE: &str = "reply.celery.pidbox";
+/// How long kombu keeps the bindings of a queue that expires after nobody has refreshed them, in ms, unless twice
+/// the queue's own time is longer.
+pub const BINDING_TTL_MS: u64 = 60 * 60 * 1000;
+
+/// How long a queue of remote control lives when nobody uses it, in ms: Celery's default of `control_queue_expires`.
+pub const CONTROL_QUEUE_TTL_MS: u64 = 10_000;
 
 /// The priority step that a message of this priority waits in: the largest step that is not above it. A priority
 /// below all steps wraps to the last one (kombu's rule).
@@ -83,6 +93,23 @@ impl BrokerKeys {
         self.prefixed("unacked_mutex")
     }
 
+    /// Channel: what is said to a fanout exchange, in database `db`. `prefix` is kombu's `fanout_prefix`
+    /// ([`FANOUT_PREFIX`]; empty where it is off); its `fanout_patterns` is taken to be on, which is its default.
+    pub fn fanout(&self, prefix: &str, db: i64, exchange: &str, routing_key: &str) -> String {
+        let prefix = prefix.replace("{db}", &db.to_string());
+        match routing_key {
+            "" => format!("{}{prefix}{exchange}", self.prefix),
+            routing_key => format!("{}{prefix}{exchange}/{routing_key}", self.prefix),
+        }
+    }
+
+    /// Channel: where this message goes, whose exchange is a fanout: see [`Self::fanout`].
+    pub fn channel(&self, prefix: &str, db: i64, envelope: &Envelope) -> String {
+        let DeliveryInfo { exchange, routing_key, .. } = &envelope.properties.delivery_info;
+        let name = |name: &Option<String>| name.clone().unwrap_or_default();
+        self.fanout(prefix, db, &name(exchange), &name(routing_key))
+    }
+
     /// Set: the [`binding`]s of an exchange.
     pub fn bindings(&self, exchange: &str) -> String {
         format!("{}_kombu.binding.{exchange}", self.prefix)
@@ -92,21 +119,6 @@ impl BrokerKeys {
     /// has expiring queues but not this set.
     pub fn permanent_bindings(&self, exchange: &str) -> String {
         format!("{}_kombu.binding_permanent.{exchange}", self.prefix)
-    }
-
-    /// Channel: what a fanout exchange of this database sends by this routing key. The prefix with the database is
-    /// kombu's `fanout_prefix`, the routing key its `fanout_patterns`; both are on by default. Without a routing key:
-    /// the exchange's channel, or a pattern of all of them.
-    pub fn fanout(&self, database: u32, exchange: &str, routing_key: &str) -> String {
-        let slash = if routing_key.is_empty() { "" } else { "/" };
-        format!("{}/{database}.{exchange}{slash}{routing_key}", self.prefix)
-    }
-
-    /// Channel: where a message goes whose exchange is a fanout: [`Self::fanout`].
-    pub fn channel(&self, database: u32, envelope: &Envelope) -> String {
-        let DeliveryInfo { exchange, routing_key, .. } = &envelope.properties.delivery_info;
-        let name = |name: &Option<String>| name.clone().unwrap_or_default();
-        self.fanout(database, &name(exchange), &name(routing_key))
     }
 
     /// Sorted set: exchange → Unix time in milliseconds after which its bindings may be swept (kombu 5.7).
@@ -121,15 +133,24 @@ pub fn binding(routing_key: &str, pattern: &str, queue: &str) -> String {
     [routing_key, pattern, queue].join(SEPARATOR)
 }
 
-/// The queue that a node would get remote control by on a broker that keeps it in queues. On Redis nothing is ever put
-/// there, but clients see by its [`binding`] who listens.
-pub fn pidbox_queue(hostname: &str) -> String {
-    format!("{hostname}.{CONTROL_EXCHANGE}")
+/// The fanout exchange of remote control: what is asked of all workers.
+pub fn control_exchange(namespace: &str) -> String {
+    format!("{namespace}.pidbox")
 }
 
-/// The member of [`BrokerKeys::bindings`] of [`CONTROL_EXCHANGE`] that a node registers.
-pub fn pidbox_binding(hostname: &str) -> String {
-    binding("", "", &pidbox_queue(hostname))
+/// The direct exchange of the answers to remote control.
+pub fn control_reply_exchange(namespace: &str) -> String {
+    format!("reply.{namespace}.pidbox")
+}
+
+/// A node's queue of remote control. On Redis nothing stands in it: it names the node among the bindings.
+pub fn control_queue(namespace: &str, node: &str) -> String {
+    format!("{node}.{namespace}.pidbox")
+}
+
+/// The queue of a client's answers; the routing key to it is the client's own id.
+pub fn control_reply_queue(namespace: &str, routing_key: &str) -> String {
+    format!("{routing_key}.{}", control_reply_exchange(namespace))
 }
 
 /// The queues that a direct exchange feeds by this routing key, from the members of [`BrokerKeys::bindings`]. What is
@@ -210,14 +231,20 @@ mod tests {
         assert_eq!(bound_queues(members(), "a"), ["one"]);
         assert_eq!(bound_queues(members(), "b"), ["two"]);
         assert_eq!(bound_queues(members(), ""), [""; 0]);
-        assert_eq!(pidbox_binding("w@h"), "\u{6}\u{16}\u{6}\u{16}w@h.celery.pidbox");
     }
 
     #[test]
-    fn a_fanouts_channel_names_the_database() {
-        let keys = BrokerKeys::new("app:");
-        assert_eq!(keys.fanout(0, EVENT_EXCHANGE, "task.multi"), "app:/0.celeryev/task.multi");
-        assert_eq!(keys.fanout(12, CONTROL_EXCHANGE, ""), "app:/12.celery.pidbox");
+    fn the_names_of_remote_control_are_kombus() {
+        let keys = BrokerKeys::default();
+        assert_eq!(keys.fanout(FANOUT_PREFIX, 0, &control_exchange("celery"), ""), "/0.celery.pidbox");
+        let events = keys.fanout(FANOUT_PREFIX, 3, EVENT_EXCHANGE, "worker.heartbeat");
+        assert_eq!(events, "/3.celeryev/worker.heartbeat");
+        assert_eq!(BrokerKeys::new("a:").fanout("", 0, EVENT_EXCHANGE, ""), "a:celeryev");
+        assert_eq!(control_queue("celery", "w1@host1"), "w1@host1.celery.pidbox");
+        assert_eq!(
+            binding("oid", "", &control_reply_queue("celery", "oid")),
+            "oid\u{6}\u{16}\u{6}\u{16}oid.reply.celery.pidbox"
+        );
     }
 
     #[test]

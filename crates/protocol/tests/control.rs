@@ -31,9 +31,9 @@ fn requests() -> Vec<(Capture, Request)> {
 
 #[test]
 fn every_request_reaches_the_nodes_that_it_is_for() {
-    let keys = BrokerKeys::default();
+    let of_broker = BrokerKeys::default();
     for (capture, request) in requests() {
-        assert_eq!(capture.text("channel"), keys.channel(0, &capture.envelope("request")));
+        assert_eq!(capture.text("channel"), of_broker.channel(keys::FANOUT_PREFIX, 0, &capture.envelope("request")));
         let is_for_us = capture.case != "ping of another" && !capture.case.starts_with("not by");
         assert_eq!(request.selects(NODE), is_for_us, "{}", capture.name());
         let expires = capture.envelope("request").headers.get("expires").unwrap().parse::<f64>().unwrap();
@@ -107,9 +107,10 @@ fn a_node_registers_its_mailbox_as_celerys_does() {
     let bindings = Capture::all("bindings");
     assert_eq!(bindings.len(), 2);
     for capture in bindings {
+        let mailbox = keys::binding("", "", &keys::control_queue(keys::CONTROL_EXCHANGE, NODE));
         let members = json::elements(capture.raw("members").unwrap().as_bytes()).unwrap();
-        assert_eq!(members, [json::quote(&keys::pidbox_binding(NODE))]);
-        assert_eq!(capture.case, keys::CONTROL_EXCHANGE);
+        assert_eq!(members, [json::quote(&mailbox)]);
+        assert_eq!(capture.case, keys::control_exchange(keys::CONTROL_EXCHANGE));
     }
 }
 

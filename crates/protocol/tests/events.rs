@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use petiole_protocol::event::{Clock, Dispatcher, Event, Heard, Node, TaskReceived, TaskSent, Vitals};
 use petiole_protocol::json;
-use petiole_protocol::keys::BrokerKeys;
+use petiole_protocol::keys::{BrokerKeys, FANOUT_PREFIX};
 use petiole_protocol::time;
 
 use wire::{Capture, instant};
@@ -161,7 +161,7 @@ fn messages_of_events_are_celerys() {
         // A client sends its one event alone.
         let channel = capture.text("channel");
         if !channel.ends_with("task.sent") {
-            assert_eq!(BrokerKeys::default().channel(0, &ours), channel, "{}", capture.name());
+            assert_eq!(BrokerKeys::default().channel(FANOUT_PREFIX, 0, &ours), channel, "{}", capture.name());
             assert_eq!(Heard::read(&ours).unwrap().len(), events.len());
             ours.body.clone_from(&theirs.body);
             ours.properties.delivery_tag.clone_from(&theirs.properties.delivery_tag);

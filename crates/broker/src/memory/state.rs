@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use jiff::Timestamp;
 
+use super::mail::Mail;
+use super::revocations::Kept;
+
 use crate::exchange::Binding;
-use crate::{BrokerError, Depth, Disposition, QueueName, Tag, Worker, message};
+use crate::{BrokerError, Depth, QueueName, Tag, Worker, message};
 
 /// What stands in the broker.
 #[derive(Debug, Default)]
@@ -23,6 +26,9 @@ pub(super) struct State {
     grace: i64,
     /// Something was put into a list since this was last asked.
     pushed: bool,
+    pub(super) mail: Mail,
+    pub(super) revoked: Kept<String>,
+    pub(super) revoked_stamps: Kept<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -32,6 +38,17 @@ pub(super) struct Lease {
     pub(super) held: BTreeMap<Tag, HeldMessage>,
     /// Marks of settlements that were done while their messages stay held.
     pub(super) done: HashSet<(Tag, u64)>,
+    /// What has begun; and maybe what is held no longer.
+    started: HashSet<Tag>,
+}
+
+/// Whether attempts that had begun count as lost deliveries when a lease ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// They do: others say that the worker has ended.
+    Counted,
+    /// They do not: it gives its lease up.
+    Uncounted,
 }
 
 #[derive(Debug)]
@@ -75,7 +92,13 @@ impl State {
     }
 
     pub(super) fn register(&mut self, worker: &Worker, ends: i64) {
-        let lease = Lease { worker: worker.clone(), ends, held: BTreeMap::new(), done: HashSet::new() };
+        let lease = Lease {
+            worker: worker.clone(),
+            ends,
+            held: BTreeMap::new(),
+            done: HashSet::new(),
+            started: HashSet::new(),
+        };
         self.leases.insert(worker.incarnation.clone(), lease);
     }
 
@@ -128,12 +151,54 @@ impl State {
 
     pub(super) fn park(&mut self, queue: &QueueName, until: Timestamp, message: Parked) {
         self.parked_count += 1;
+        // Whoever waits may wait for it from now on.
+        self.pushed = true;
         let key = (message::due(until), self.parked_count);
         self.parked.entry(queue.name.clone()).or_default().insert(key, message);
     }
 
     pub(super) fn bind(&mut self, exchange: &str, binding: Binding) {
         self.bindings.entry(exchange.to_owned()).or_default().push(binding);
+    }
+
+    /// What is parked of a queue, the earliest due first: its time, its text.
+    pub(super) fn parked(&self, queue: &str) -> impl Iterator<Item = (i64, &[u8])> {
+        let parked = self.parked.get(queue).into_iter().flatten();
+        parked.map(|((due, _), parked)| (*due, parked.raw.as_slice()))
+    }
+
+    /// Takes the first message that was parked of each of these tasks.
+    pub(super) fn unpark(
+        &mut self,
+        worker: &Worker,
+        ids: &[String],
+        tags: std::ops::Range<Tag>,
+        now: i64,
+    ) -> Result<Vec<Taken>, BrokerError> {
+        self.live(&worker.incarnation, now)?;
+        let mut taken = Vec::new();
+        let mut free = tags;
+        for id in ids {
+            let found = worker.queues.iter().enumerate().find_map(|(queue, name)| {
+                let parked = self.parked.get_mut(&name.name)?;
+                let of_task =
+                    parked.iter().filter(|(_, parked)| message::id_in(&parked.raw).as_ref() == Some(id));
+                let key = of_task.map(|(key, _)| *key).min_by_key(|(_, order)| *order)?;
+                Some((queue, parked.remove(&key)?.raw))
+            });
+            let (Some((queue, raw)), Some(tag)) = (found, free.next()) else { continue };
+            taken.push(Taken { tag, queue, raw });
+        }
+        let lease = self.live(&worker.incarnation, now)?;
+        for Taken { tag, queue, raw } in &taken {
+            lease.held.insert(*tag, HeldMessage { queue: *queue, raw: raw.clone() });
+        }
+        Ok(taken)
+    }
+
+    pub(super) fn start(&mut self, worker: &str, tags: &[Tag], now: i64) -> Result<(), BrokerError> {
+        self.live(worker, now)?.started = tags.iter().copied().collect();
+        Ok(())
     }
 
     /// What a worker holds: tag, queue, message.
@@ -154,7 +219,7 @@ impl State {
     }
 
     /// Puts all parked messages of a queue back, and says how many.
-    pub(super) fn unpark(&mut self, queue: &str) -> usize {
+    pub(super) fn give_up(&mut self, queue: &str) -> usize {
         let parked = self.parked.remove(queue).unwrap_or_default();
         let count = parked.len();
         for Parked { step, raw } in parked.into_values().rev() {
@@ -175,15 +240,18 @@ impl State {
         let ended =
             |(name, lease): (&String, &Lease)| (name != sweeper && lease.ends <= now).then(|| name.clone());
         let ended: Vec<_> = self.leases.iter().filter_map(ended).collect();
-        ended.iter().map(|worker| self.end(worker)).sum()
+        ended.iter().map(|worker| self.end(worker, Lost::Counted)).sum()
     }
 
     /// Ends a lease, and puts what its worker holds back.
-    pub(super) fn end(&mut self, worker: &str) -> usize {
-        let Some(Lease { worker, held, .. }) = self.leases.remove(worker) else { return 0 };
+    pub(super) fn end(&mut self, worker: &str, lost: Lost) -> usize {
+        let Some(Lease { worker, held, started, .. }) = self.leases.remove(worker) else { return 0 };
         let count = held.len();
-        for HeldMessage { queue, raw } in held.into_values().rev() {
-            self.dispose(&worker.queues[queue], raw, &Disposition::Requeue, 0);
+        for (tag, HeldMessage { queue, raw }) in held.into_iter().rev() {
+            let queue = &worker.queues[queue];
+            let counts = lost == Lost::Counted && started.contains(&tag);
+            let back = if counts { message::lost(&raw) } else { message::redelivered(&raw) };
+            self.push_head(&queue.name, message::step(&raw, &queue.priority_steps), back.into_owned());
         }
         count
     }
@@ -209,9 +277,13 @@ impl State {
         depth
     }
 
-    /// Whether a worker would get something of this queue.
-    pub(super) fn has_something(&mut self, queue: &QueueName, now: i64) -> bool {
-        self.depth(queue, now).ready > 0
+    /// After how many milliseconds a worker would get something of this queue; none, when nothing is there.
+    pub(super) fn next(&mut self, queue: &QueueName, now: i64) -> Option<u64> {
+        if queue.priority_steps.iter().any(|step| !self.list(&queue.name, *step).is_empty()) {
+            return Some(0);
+        }
+        let ((due, _), _) = self.parked.get(&queue.name)?.first_key_value()?;
+        Some(u64::try_from(due - now).unwrap_or_default())
     }
 
     pub(super) fn workers(&self) -> Vec<Worker> {

@@ -1,6 +1,7 @@
 //! A worker's side of the broker in memory: it consumes, and has a lease.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,18 +9,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use petiole_protocol::envelope::Envelope;
 
-use super::state::Taken;
+use super::state::{Lost, Taken};
 use super::{MemoryBroker, milliseconds};
-use crate::{BrokerError, Consumer, Delivery, Disposition, Held, Lease, Settled, Settlement, Tag, Worker};
+use crate::{
+    Attempts, BrokerError, Consumer, Delivery, Disposition, Held, Lease, Settled, Settlement, Tag, Worker,
+};
 
-/// Between two looks while nothing arrives: parked messages become due without anyone saying so.
+/// Between two looks while nothing arrives: the broker's clock is not the one that we wait by.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// A registered worker.
 #[derive(Debug)]
 pub struct MemoryWorker {
-    broker: MemoryBroker,
-    worker: Worker,
+    pub(super) broker: MemoryBroker,
+    pub(super) worker: Worker,
     next: AtomicU64,
     suspects: Mutex<HashSet<Tag>>,
     unanswered: Mutex<HashMap<Tag, Disposition>>,
@@ -36,20 +39,25 @@ impl MemoryWorker {
         }
     }
 
+    /// So many new tags.
+    pub(super) fn tags(&self, want: usize) -> Range<Tag> {
+        let first = self.next.fetch_add(want as u64, Ordering::Relaxed);
+        first..first + want as u64
+    }
+
     fn name(&self) -> &str {
         &self.worker.incarnation
     }
 }
 
-fn delivery(Taken { tag, queue, raw }: Taken) -> Delivery {
+pub(super) fn delivery(Taken { tag, queue, raw }: Taken) -> Delivery {
     Delivery { tag, queue, envelope: Envelope::from_redis(&raw) }
 }
 
 #[async_trait]
 impl Consumer for MemoryWorker {
     async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError> {
-        let first = self.next.fetch_add(want as u64, Ordering::Relaxed);
-        let tags = first..first + want as u64;
+        let tags = self.tags(want);
         let taken =
             self.broker.change("receive messages", |state, now| state.receive(&self.worker, tags, now))??;
         Ok(taken.into_iter().map(delivery).collect())
@@ -58,14 +66,13 @@ impl Consumer for MemoryWorker {
     async fn wait(&self) {
         let arrived = self.broker.0.arrived.notified();
         let now = self.broker.now().as_millisecond();
-        let something = {
+        let next = {
             let mut state = self.broker.lock();
-            self.worker.queues.iter().any(|queue| state.has_something(queue, now))
+            self.worker.queues.iter().filter_map(|queue| state.next(queue, now)).min()
         };
-        if !something {
-            // Too early is allowed, so nothing depends on which of the two it was.
-            let _ = tokio::time::timeout(LOOK, arrived).await;
-        }
+        let next = next.map_or(LOOK, |next| Duration::from_millis(next).min(LOOK));
+        // Too early is allowed, so nothing depends on which of the two it was.
+        let _ = tokio::time::timeout(next, arrived).await;
     }
 
     fn stores_results(&self) -> bool {
@@ -107,6 +114,13 @@ impl Consumer for MemoryWorker {
 }
 
 #[async_trait]
+impl Attempts for MemoryWorker {
+    async fn started(&self, tags: &[Tag]) -> Result<(), BrokerError> {
+        self.broker.change("note what has begun", |state, now| state.start(self.name(), tags, now))?
+    }
+}
+
+#[async_trait]
 impl Lease for MemoryWorker {
     async fn beat(&self) -> Result<Held, BrokerError> {
         let length = milliseconds(self.broker.0.lease);
@@ -126,6 +140,6 @@ impl Lease for MemoryWorker {
     }
 
     async fn release(&self) -> Result<(), BrokerError> {
-        self.broker.change("release the lease", |state, _| state.end(self.name())).map(drop)
+        self.broker.change("release the lease", |state, _| state.end(self.name(), Lost::Uncounted)).map(drop)
     }
 }

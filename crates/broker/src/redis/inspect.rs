@@ -8,7 +8,7 @@ use petiole_results::redis::Connection;
 use super::keys::{Keys, SCHEMA};
 use super::lease::known_schema;
 use super::scripts::{DEPTHS, END};
-use super::{Endpoint, Timeouts, during, restore, unpark};
+use super::{Endpoint, Timeouts, during, give_up, restore};
 use crate::{BrokerError, Depth, Hazard, Inspector, QueueName, Worker};
 
 /// How many queues one script counts: some half a millisecond of Redis' time. The scripts of one question travel
@@ -37,14 +37,25 @@ impl RedisInspector {
     }
 }
 
+/// Who says that a worker has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// Others do: the attempts that had begun are lost, and count as deliveries.
+    Others,
+    /// It gives its lease up: nothing is lost.
+    Itself,
+}
+
 /// Ends a worker's lease for good, and says what is known of it; nothing, when it has none.
 pub(super) async fn end(
     connection: &Connection,
     keys: &Keys,
     incarnation: &str,
+    by: By,
 ) -> Result<Option<Worker>, BrokerError> {
-    let mut call = END.call(3);
-    call.arg(keys.schema()).arg(keys.leases()).arg(keys.workers()).arg(SCHEMA).arg(incarnation);
+    let mut call = END.call(4);
+    call.arg(keys.schema()).arg(keys.leases()).arg(keys.workers()).arg(keys.started(incarnation));
+    call.arg(SCHEMA).arg(incarnation).arg(u8::from(by == By::Itself));
     let (schema, known): (u64, Option<String>) = connection.run(call).await.map_err(during("end a lease"))?;
     known_schema(schema)?;
     Ok(known.and_then(|known| read_worker(incarnation, Some(&known))))
@@ -108,14 +119,14 @@ impl Inspector for RedisInspector {
     }
 
     async fn end(&self, incarnation: &str) -> Result<usize, BrokerError> {
-        match end(&self.connection, &self.keys, incarnation).await? {
+        match end(&self.connection, &self.keys, incarnation, By::Others).await? {
             Some(worker) => restore::restore(&self.connection, &self.keys, &worker).await,
             None => Ok(0),
         }
     }
 
-    async fn unpark(&self, queue: &QueueName) -> Result<usize, BrokerError> {
-        unpark::unpark(&self.connection, &self.keys, queue).await
+    async fn give_up(&self, queue: &QueueName) -> Result<usize, BrokerError> {
+        give_up::give_up(&self.connection, &self.keys, queue).await
     }
 
     async fn hazards(&self) -> Result<Vec<Hazard>, BrokerError> {

@@ -77,8 +77,28 @@ impl Keys {
         self.0.prefixed(&format!("/{db}.{exchange}{slash}{routing_key}"))
     }
 
-    /// Sorted set: a queue's parked messages → when they are due, in ms.
+    /// Sorted set: the names of a queue's parked messages → when they are due, in ms.
     pub(super) fn parked(&self, queue: &str) -> String {
         self.0.prefixed(&format!("petiole:eta:{queue}"))
+    }
+
+    /// Hash: the names of a queue's parked messages → the messages, each behind its list's suffix.
+    pub(super) fn parked_messages(&self, queue: &str) -> String {
+        self.0.prefixed(&format!("petiole:parked:{queue}"))
+    }
+
+    /// String: the sequence numbers of what a worker holds and has started, with blanks between them.
+    pub(super) fn started(&self, worker: &str) -> String {
+        self.0.prefixed(&format!("petiole:started:{worker}"))
+    }
+
+    /// Sorted set: the ids of revoked tasks → until when that is kept, in ms of Redis' clock.
+    pub(super) fn revoked(&self) -> String {
+        self.0.prefixed("petiole:revoked")
+    }
+
+    /// Sorted set: the same for stamps, each as JSON: `[header, value]`.
+    pub(super) fn revoked_stamps(&self) -> String {
+        self.0.prefixed("petiole:revoked:stamps")
     }
 }

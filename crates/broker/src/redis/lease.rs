@@ -118,9 +118,9 @@ impl RedisLease {
     }
 
     async fn return_due(&self) -> Result<(), BrokerError> {
-        let mut call = RETURN_DUE.call(2 * self.queues.len());
+        let mut call = RETURN_DUE.call(3 * self.queues.len());
         for queue in &self.queues {
-            call.arg(&queue.parked).arg(&queue.list);
+            call.arg(&queue.parked).arg(&queue.messages).arg(&queue.list);
         }
         let _: u64 = self.connection.run(call).await.map_err(during("return parked messages"))?;
         Ok(())
@@ -160,7 +160,7 @@ impl Lease for RedisLease {
 
     async fn release(&self) -> Result<(), BrokerError> {
         let worker: &Worker = &self.config.worker;
-        inspect::end(&self.connection, &self.keys, &worker.incarnation).await?;
+        inspect::end(&self.connection, &self.keys, &worker.incarnation, inspect::By::Itself).await?;
         restore::restore(&self.connection, &self.keys, worker).await?;
         Ok(())
     }

@@ -19,12 +19,12 @@ impl RedisConsumer {
             return Ok(Vec::new());
         }
         let taking = self.under_way.begin(want);
-        let mut call = RECEIVE.call(3 + 3 * self.queues.len() + self.lists.len());
+        let mut call = RECEIVE.call(3 + 4 * self.queues.len() + self.lists.len());
         call.arg(self.keys.leases())
             .arg(self.keys.celery().unacked())
             .arg(self.keys.celery().unacked_index());
         for queue in &self.queues {
-            call.arg(&queue.held).arg(&queue.parked).arg(&queue.list);
+            call.arg(&queue.held).arg(&queue.parked).arg(&queue.messages).arg(&queue.list);
         }
         for (list, _) in &self.lists {
             call.arg(list);

@@ -1,15 +1,26 @@
 //! Putting the messages of a worker that has ended back to the heads of their lists.
 
+use std::collections::HashSet;
+
 use petiole_results::redis::Connection;
+use redis::Value;
 
 use super::keys::Keys;
 use super::scripts::RESTORE;
-use super::{Queue, during, message_of, tag};
+use super::{Queue, attempts, during, message_of, tag};
 use crate::{BrokerError, Worker, message};
 
 /// How many messages one script puts back. The worker's lease was ended for good before, so that it makes no
 /// difference whether all go at once.
 const BATCH: usize = 64;
+
+/// A worker that has ended.
+struct Ended<'a> {
+    worker: &'a Worker,
+    queues: Vec<Queue>,
+    /// The numbers of the attempts that had begun.
+    started: HashSet<u64>,
+}
 
 /// A held message, by its number and its queue's.
 type HeldAs = (u64, usize);
@@ -26,7 +37,9 @@ pub(super) async fn restore(
     for queue in &queues {
         ask.cmd("SMEMBERS").arg(&queue.held);
     }
-    let held: Vec<Vec<u64>> = connection.query_all(&ask).await.map_err(during("read what a worker held"))?;
+    ask.cmd("GET").arg(keys.started(&worker.incarnation));
+    let (held, started) = read(connection, &ask).await?;
+    let started = attempts::read(started.as_deref());
     let numbered = held.into_iter().enumerate();
     let mut held: Vec<HeldAs> = numbered
         .flat_map(|(queue, numbers)| numbers.into_iter().map(move |number| (number, queue)))
@@ -34,19 +47,33 @@ pub(super) async fn restore(
     // The last one that is pushed is the first to be served: that must be the one that was taken first.
     held.sort_unstable_by(|one, other| other.cmp(one));
 
-    let mut restored =
-        put_back(connection, keys, worker, &queues, held.get(..BATCH).unwrap_or(&held)).await?;
+    let of = Ended { worker, queues, started };
+    let mut restored = put_back(connection, keys, &of, held.get(..BATCH).unwrap_or(&held)).await?;
     for batch in held.get(BATCH..).unwrap_or_default().chunks(BATCH) {
-        restored += put_back(connection, keys, worker, &queues, batch).await?;
+        restored += put_back(connection, keys, &of, batch).await?;
     }
     Ok(restored)
+}
+
+/// What the worker held, by queue, and what it said of the attempts that had begun.
+async fn read(
+    connection: &Connection,
+    ask: &redis::Pipeline,
+) -> Result<(Vec<Vec<u64>>, Option<String>), BrokerError> {
+    let doing = "read what a worker held";
+    let mut answers: Vec<Value> = connection.query_all(ask).await.map_err(during(doing))?;
+    let read = || {
+        let started = redis::from_redis_value(answers.pop().unwrap_or(Value::Nil))?;
+        let held = answers.into_iter().map(redis::from_redis_value).collect::<Result<_, _>>()?;
+        Ok::<_, redis::ParsingError>((held, started))
+    };
+    read().map_err(|source| BrokerError::Refused { doing, source: Box::new(source) })
 }
 
 async fn put_back(
     connection: &Connection,
     keys: &Keys,
-    worker: &Worker,
-    queues: &[Queue],
+    Ended { worker, queues, started }: &Ended<'_>,
     batch: &[HeldAs],
 ) -> Result<usize, BrokerError> {
     let prefix = tag::prefix(&worker.incarnation);
@@ -61,10 +88,10 @@ async fn put_back(
         connection.query(&read).await.map_err(during("read what a worker held"))?
     };
 
-    let mut call = RESTORE.call(5 + 2 * queues.len());
+    let mut call = RESTORE.call(6 + 2 * queues.len());
     call.arg(keys.leases()).arg(keys.workers());
     call.arg(keys.celery().unacked()).arg(keys.celery().unacked_index());
-    call.arg(keys.done(&worker.incarnation));
+    call.arg(keys.done(&worker.incarnation)).arg(keys.started(&worker.incarnation));
     for queue in queues {
         call.arg(&queue.held).arg(keys.consumers(&queue.name.name));
     }
@@ -73,7 +100,8 @@ async fn put_back(
         let place = &queues[*queue];
         let raw = message_of(entry.unwrap_or_default(), &place.tail);
         let list = keys.celery().list(&place.name.name, message::step(&raw, &place.name.priority_steps));
-        call.arg(number).arg(queue + 1).arg(list).arg(&*message::redelivered(&raw));
+        let back = if started.contains(number) { message::lost(&raw) } else { message::redelivered(&raw) };
+        call.arg(number).arg(queue + 1).arg(list).arg(&*back);
     }
     connection.run(call).await.map_err(during("put a worker's messages back"))
 }

@@ -21,10 +21,16 @@ script!(END, "Ends one lease.", "end.lua");
 script!(RESTORE, "Puts a worker's messages back.", "restore.lua");
 script!(RECEIVE, "Takes messages.", "lease.lua", "due.lua", "receive.lua");
 script!(RETURN_DUE, "Puts parked messages back.", "lease.lua", "due.lua", "return_due.lua");
-script!(UNPARK, "Gives a queue's parked messages back.", "lease.lua", "due.lua", "unpark.lua");
+script!(GIVE_UP, "Gives a queue's parked messages back.", "lease.lua", "due.lua", "give_up.lua");
 script!(ABANDONED, "Puts messages of Celery's workers back.", "abandoned.lua");
 script!(UNLOCK, "Gives kombu's lock back.", "unlock.lua");
 script!(DEPTHS, "Counts what stands in queues.", "lease.lua", "depths.lua");
+script!(BIND_EXPIRING, "Binds a queue that expires.", "lease.lua", "bind_expiring.lua");
+script!(REPLY, "Answers a request.", "reply.lua");
+script!(REVOKE, "Revokes tasks.", "lease.lua", "revoke.lua");
+script!(PARKED, "Lists parked messages.", "parked.lua");
+script!(UNPARK, "Takes parked messages.", "lease.lua", "unpark.lua");
+script!(STARTED, "Notes which attempts have begun.", "lease.lua", "started.lua");
 
 /// Settles messages, and stores their records.
 pub(super) static SETTLE: LazyLock<Script> =
@@ -36,7 +42,8 @@ pub(super) static SETTLE_EFFECTS: LazyLock<Script> =
 
 /// The script of settling with this middle part.
 fn settle(middle: &[&str]) -> Script {
-    let (lease, head) = (include_str!("lua/lease.lua"), include_str!("lua/settle.lua"));
-    let parts = [&[STORE_LUA, lease, head], middle, &[include_str!("lua/settle_dispose.lua")]];
+    let (lease, park) = (include_str!("lua/lease.lua"), include_str!("lua/park.lua"));
+    let head = include_str!("lua/settle.lua");
+    let parts = [&[STORE_LUA, lease, park, head], middle, &[include_str!("lua/settle_dispose.lua")]];
     Script::new(&parts.concat().join("\n"))
 }

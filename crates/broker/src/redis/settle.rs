@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::sync::PoisonError;
 
 use jiff::Timestamp;
-use petiole_protocol::keys::SEPARATOR;
 use petiole_results::redis::{Call, fitting, seconds};
 
 use redis::Value;
 
 use super::consumer::RedisConsumer;
 use super::effects::{Routes, mark, plain_record};
+use super::parking::Entry;
 use super::scripts::{SETTLE, SETTLE_EFFECTS};
 use super::{Queue, during, message_of, tag};
 use crate::{BrokerError, Disposition, Refusal, Settled, Settlement, Tag, message};
@@ -134,8 +134,8 @@ impl RedisConsumer {
             Fate::Tail(list, message) => {
                 call.arg(list).arg(message);
             }
-            Fate::Park(set, due, member) => {
-                call.arg(set).arg(due).arg(member);
+            Fate::Park(queue, due, entry) => {
+                call.arg(&queue.parked).arg(&queue.messages).arg(due).arg(entry.id).arg(entry.text);
             }
         }
     }
@@ -152,11 +152,8 @@ impl RedisConsumer {
             let dead = message::dead_letter(raw, reason, &queue.name.name, Timestamp::now());
             Fate::Tail(celery.list(&queue.name.dead_letter, 0), dead)
         };
-        let park = |until: Timestamp, raw: &[u8]| {
-            let (_, sequence) = tag::parts(settlement.tag);
-            let member = parked(&format!("{}{sequence}", self.tag_prefix), step(), raw);
-            Fate::Park(&queue.parked, message::due(until), member)
-        };
+        let park =
+            |until: Timestamp, raw: &[u8]| Fate::Park(queue, message::due(until), Entry::of(step(), raw));
         match &settlement.disposition {
             Disposition::Keep | Disposition::Acked => Fate::Keep,
             Disposition::Ack => Fate::Ack,
@@ -232,8 +229,8 @@ enum Fate<'a> {
     Head(String, Cow<'a, [u8]>),
     /// List, message.
     Tail(String, Vec<u8>),
-    /// Sorted set, score, member.
-    Park(&'a str, i64, Vec<u8>),
+    /// Queue, when it is due, entry.
+    Park(&'a Queue, i64, Entry),
 }
 
 impl Fate<'_> {
@@ -276,10 +273,4 @@ fn fitting_effects(rest: &[Settlement]) -> usize {
     };
     let few = rest.iter().take_while(fits).count().max(1);
     fitting(rest[..few].iter().map(bytes))
-}
-
-/// A member of the parked messages: `due.lua` takes it apart. The tag keeps two messages of the same text apart.
-fn parked(tag: &str, step: u8, raw: &[u8]) -> Vec<u8> {
-    let suffix = if step == 0 { String::new() } else { format!("{SEPARATOR}{step}") };
-    [tag.as_bytes(), b"\n", suffix.as_bytes(), b"\n", raw].concat()
 }

@@ -1,23 +1,30 @@
 //! Noticing that there is something to receive, without taking it.
 //!
-//! A connection of its own asks for the lengths of the lists. Redis remembers that it asked (client tracking), and
-//! says so once when one of them changes. Where a server or a proxy refuses that, the worker asks again and again.
+//! A connection of its own asks for the lengths of the lists, and when the first parked message is due. Redis
+//! remembers that it asked (client tracking), and says so once when one of them changes. Where a server or a proxy
+//! refuses that, the worker asks again and again.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use petiole_results::redis::{Connection, Endpoint, Failure, Timeouts};
-use redis::{PushKind, Value};
+use redis::{PushInfo, PushKind, Value};
 use tokio::sync::{Mutex, Notify};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Queue;
 use super::keys::Keys;
+use super::listening::listening;
 
 /// The longest wait, so that a push that was lost stalls nobody for longer.
 const WATCHDOG: Duration = Duration::from_millis(250);
+
+/// After the parked messages have changed, how long until the server is asked which is due first. Many may be parked
+/// in a row, by others too, and few of them are due before those that we wait for.
+const PARKED_PAUSE: Duration = Duration::from_millis(20);
 
 /// Where nothing is pushed: between two looks, at first and at most.
 const POLL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(25));
@@ -28,6 +35,8 @@ const REFUSED: Duration = Duration::from_mins(1);
 pub(super) struct Watch {
     connection: Connection,
     pushed: Arc<Notify>,
+    /// What was pushed may be something to receive, not only a change of what is parked.
+    urgent: Arc<AtomicBool>,
     lists: Vec<String>,
     parked: Vec<String>,
     /// How often in a row nothing was found, where we poll.
@@ -52,19 +61,22 @@ impl fmt::Debug for Watch {
 
 impl Watch {
     pub(super) fn new(broker: &Endpoint, timeouts: Timeouts, keys: &Keys, queues: &[Queue]) -> Self {
-        let pushed = Arc::new(Notify::new());
-        let notify = pushed.clone();
-        let connection = Connection::new(broker.clone(), timeouts).with_pushes(Arc::new(move |push| {
-            if matches!(push.kind, PushKind::Invalidate | PushKind::Disconnection) {
-                notify.notify_one();
+        let parked: Vec<_> = queues.iter().map(|queue| queue.parked.clone()).collect();
+        let urgent = Arc::new(AtomicBool::new(false));
+        let (raise, quiet) = (urgent.clone(), parked.iter().cloned().map(String::into_bytes).collect());
+        let (connection, pushed) = listening(broker.clone(), timeouts, move |push| {
+            if is_urgent(&push, &quiet) {
+                raise.store(true, Ordering::Release);
             }
-        }));
+            matches!(push.kind, PushKind::Invalidate | PushKind::Disconnection)
+        });
         let lists = |queue: &Queue| keys.celery().lists(&queue.name.name, &queue.name.priority_steps);
         Self {
             connection,
             pushed,
+            urgent,
             lists: queues.iter().flat_map(lists).collect(),
-            parked: queues.iter().map(|queue| queue.parked.clone()).collect(),
+            parked,
             idle: AtomicU32::new(0),
             refused: Mutex::default(),
         }
@@ -81,16 +93,8 @@ impl Watch {
         if refused.is_some_and(|until| Instant::now() < until) {
             return self.poll().await;
         }
-        // Listening begins before the look, so that what comes in between is heard.
-        let pushed = self.pushed.notified();
-        match self.look().await {
-            Ok(Look::Something) => {}
-            Ok(Look::Nothing { next }) => {
-                tokio::select! {
-                    () = pushed => {}
-                    () = sleep(WATCHDOG.min(next)) => {}
-                }
-            }
+        match self.watch(Instant::now() + WATCHDOG).await {
+            Ok(()) => {}
             Err(failure) if failure.is_refusal() => {
                 tracing::info!(%failure, "the broker does not tell us of new messages; we look for them");
                 *refused = Some(Instant::now() + REFUSED);
@@ -98,6 +102,39 @@ impl Watch {
             }
             // Whoever receives next learns of it too.
             Err(_) => sleep(POLL.1).await,
+        }
+    }
+
+    /// Returns when there may be something to receive, and at `end` in any case.
+    async fn watch(&self, end: Instant) -> Result<(), Failure> {
+        loop {
+            // Listening begins before the look, so that what comes in between is heard.
+            self.urgent.store(false, Ordering::Release);
+            let pushed = self.pushed.notified();
+            let Look::Nothing { next } = self.look().await? else { return Ok(()) };
+            let due = end.min(Instant::now() + next);
+            tokio::select! {
+                () = pushed => {}
+                () = sleep_until(due) => return Ok(()),
+            }
+            tokio::select! {
+                () = self.urgent() => return Ok(()),
+                () = sleep_until(due.min(Instant::now() + PARKED_PAUSE)) => {}
+            }
+            if Instant::now() >= end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns when more was pushed than a change of what is parked.
+    async fn urgent(&self) {
+        loop {
+            let pushed = self.pushed.notified();
+            if self.urgent.load(Ordering::Acquire) {
+                return;
+            }
+            pushed.await;
         }
     }
 
@@ -133,6 +170,18 @@ impl Watch {
     }
 }
 
+/// Whether this may mean that there is something to receive: other keys than those of parked messages have changed,
+/// or all of them, or nothing more will be said.
+fn is_urgent(push: &PushInfo, parked: &HashSet<Vec<u8>>) -> bool {
+    match (&push.kind, push.data.as_slice()) {
+        (PushKind::Invalidate, [Value::Array(keys)]) => {
+            keys.iter().any(|key| !matches!(key, Value::BulkString(key) if parked.contains(key)))
+        }
+        (PushKind::Invalidate | PushKind::Disconnection, _) => true,
+        _ => false,
+    }
+}
+
 /// An answer of `TIME`, in ms.
 fn milliseconds(time: &Value) -> Option<f64> {
     let [seconds, microseconds] = time.as_sequence()? else { return None };
@@ -144,4 +193,22 @@ fn milliseconds(time: &Value) -> Option<f64> {
 fn first_score(answer: &Value) -> Option<f64> {
     let first = answer.as_sequence()?.first()?;
     redis::from_redis_value_ref(first.as_sequence()?.get(1)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_change_of_what_is_parked_is_not_urgent() {
+        let parked = HashSet::from([b"eta".to_vec()]);
+        let key = |name: &str| Value::BulkString(name.as_bytes().to_vec());
+        let changed = |data| is_urgent(&PushInfo { kind: PushKind::Invalidate, data }, &parked);
+        assert!(!changed(vec![Value::Array(vec![key("eta")])]));
+        assert!(changed(vec![Value::Array(vec![key("mail")])]));
+        assert!(changed(vec![Value::Array(vec![key("eta"), key("mail")])]));
+        // After `FLUSHALL`.
+        assert!(changed(vec![Value::Nil]));
+        assert!(is_urgent(&PushInfo { kind: PushKind::Disconnection, data: Vec::new() }, &parked));
+    }
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use petiole_broker::conformance::{Checked, Member, Subject};
 use petiole_broker::exchange::Binding;
 use petiole_broker::memory::{Fault, MemoryBroker};
-use petiole_broker::{Inspector, LEASE, QueueName, Worker};
+use petiole_broker::{Address, Inspector, LEASE, Mailbox, Node, QueueName, Revocations, Worker};
 use petiole_results::Store;
 use petiole_results::memory::MemoryStore;
 
@@ -33,7 +33,24 @@ fn memory() -> Ready<Memory> {
 impl Subject for Memory {
     async fn register(&self, worker: Worker) -> Checked<Member> {
         let worker = Arc::new(self.broker.register(worker)?);
-        Ok(Member { consumer: worker.clone(), lease: worker })
+        Ok(Member {
+            consumer: worker.clone(),
+            attempts: worker.clone(),
+            parking: worker.clone(),
+            lease: worker,
+        })
+    }
+
+    fn mailbox(&self, node: &str) -> Arc<dyn Mailbox> {
+        Arc::new(self.broker.mailbox(Node::new(node)))
+    }
+
+    async fn bound(&self, from: &Address) -> Checked<Vec<String>> {
+        Ok(self.broker.bound(from))
+    }
+
+    fn revocations(&self) -> Arc<dyn Revocations> {
+        Arc::new(self.broker.clone())
     }
 
     fn inspector(&self) -> Arc<dyn Inspector> {
@@ -74,6 +91,11 @@ impl Subject for Memory {
 
     fn lease(&self) -> Duration {
         LEASE
+    }
+
+    async fn cut(&self) -> Checked {
+        self.broker.cut();
+        Ok(())
     }
 
     async fn lose_answers(&self) -> Checked {

@@ -3,9 +3,10 @@
 mod celery;
 mod effects;
 mod faults;
+mod kombu;
 mod reach;
 mod subject;
-mod unpark;
+mod give_up;
 
 use self::subject::{redis, redis_apart};
 

@@ -60,7 +60,7 @@ impl Inspector for Shared {
         Ok(0)
     }
 
-    async fn unpark(&self, _: &QueueName) -> Result<usize, BrokerError> {
+    async fn give_up(&self, _: &QueueName) -> Result<usize, BrokerError> {
         self.0.answer("return parked messages", |depth| {
             let parked = std::mem::take(&mut depth.scheduled);
             depth.ready += parked;

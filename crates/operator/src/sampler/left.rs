@@ -24,7 +24,7 @@ impl Left {
     /// Puts its parked messages back. Says how many those were, and what the queue holds then.
     pub async fn unpark(&self) -> Result<(usize, Depth), BrokerError> {
         let queue = &self.watch.queue;
-        let returned = self.broker.unpark(queue).await?;
+        let returned = self.broker.give_up(queue).await?;
         let depths = self.broker.depths(std::slice::from_ref(queue)).await?;
         Ok((returned, depths.first().copied().unwrap_or_default()))
     }

@@ -48,7 +48,7 @@ impl Inspector for Shared {
         Ok(usize::from(self.0.workers.lock().unwrap().remove(incarnation)))
     }
 
-    async fn unpark(&self, queue: &QueueName) -> Result<usize, BrokerError> {
+    async fn give_up(&self, queue: &QueueName) -> Result<usize, BrokerError> {
         Ok(queue.name.len())
     }
 

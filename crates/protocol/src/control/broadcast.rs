@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Answer, Refused};
 use crate::envelope::{DeliveryInfo, Envelope, Properties};
 use crate::json::{self, Object, Writer, array, quote};
-use crate::keys::{CONTROL_EXCHANGE, REPLY_EXCHANGE};
+use crate::keys::{CONTROL_EXCHANGE, control_exchange, control_reply_exchange};
 use crate::revoked;
 
 /// The largest answer that is read, in bytes.
@@ -54,7 +54,7 @@ impl Broadcast<'_> {
         body.raw("pattern", "null").raw("matcher", "null");
         if let Some((routing_key, ticket)) = reply {
             let mut to = Writer::new();
-            to.text("exchange", REPLY_EXCHANGE).text("routing_key", routing_key);
+            to.text("exchange", &control_reply_exchange(CONTROL_EXCHANGE)).text("routing_key", routing_key);
             body.text("ticket", ticket).raw("reply_to", &to.end());
         }
         Envelope {
@@ -62,7 +62,7 @@ impl Broadcast<'_> {
             properties: Properties {
                 delivery_mode: Some(2),
                 delivery_info: DeliveryInfo {
-                    exchange: Some(CONTROL_EXCHANGE.to_owned()),
+                    exchange: Some(control_exchange(CONTROL_EXCHANGE)),
                     routing_key: Some(String::new()),
                     ..DeliveryInfo::default()
                 },

@@ -38,7 +38,7 @@ enum Selection {
 /// Where an answer goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyTo {
-    /// The exchange, [`crate::keys::REPLY_EXCHANGE`].
+    /// The exchange, [`crate::keys::control_reply_exchange`].
     pub exchange: String,
     /// The routing key that the asker's queue is bound by.
     pub routing_key: String,

@@ -101,7 +101,7 @@ impl Dispatcher {
 mod tests {
     use super::*;
     use crate::event::{Heard, Vitals};
-    use crate::keys::BrokerKeys;
+    use crate::keys::{BrokerKeys, FANOUT_PREFIX};
 
     fn dispatcher() -> Dispatcher {
         let node = Node {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn channel(envelope: &Envelope) -> String {
-        BrokerKeys::new("app:").channel(3, envelope)
+        BrokerKeys::new("app:").channel(FANOUT_PREFIX, 3, envelope)
     }
 
     #[test]

@@ -1,8 +1,8 @@
 -- Takes messages, the most urgent first, and writes down in the same step that this worker holds them: for us in
 -- its held sets, for Celery's workers in unacked and unacked_index.
 --
--- KEYS     1 leases, 2 unacked, 3 unacked_index, then for each of the Q queues: held set, parked messages, list of
---          step 0; then the lists in the order in which they are emptied
+-- KEYS     1 leases, 2 unacked, 3 unacked_index, then for each of the Q queues: held set, parked messages' times,
+--          parked messages, list of step 0; then the lists in the order in which they are emptied
 -- ARGV     1 worker, 2 what stands before the sequence number in its tags, 3 how many to take, 4 the first
 --          sequence number, 5 Q, then for each queue what follows the message in an entry of unacked, then for
 --          each list the number of its queue
@@ -19,7 +19,7 @@ end
 
 local prefix, want, sequence, queues = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 for queue = 1, queues do
-  return_due(KEYS[3 * queue + 2], KEYS[3 * queue + 3], now)
+  return_due(KEYS[4 * queue + 1], KEYS[4 * queue + 2], KEYS[4 * queue + 3], now)
 end
 
 -- Counted by hand: Lua finds the length of a table by searching for its end.
@@ -28,7 +28,7 @@ for list = 1, #ARGV - 5 - queues do
   if want == 0 then
     break
   end
-  local messages = redis.call('RPOP', KEYS[3 + 3 * queues + list], want)
+  local messages = redis.call('RPOP', KEYS[3 + 4 * queues + list], want)
   if messages then
     local queue = tonumber(ARGV[5 + queues + list])
     local tail = ARGV[5 + queue]
@@ -53,7 +53,7 @@ if count > 0 then
   redis.call('HSET', KEYS[2], unpack(entries))
   redis.call('ZADD', KEYS[3], unpack(index))
   for queue, sequences in pairs(held) do
-    redis.call('SADD', KEYS[3 * queue + 1], unpack(sequences))
+    redis.call('SADD', KEYS[4 * queue], unpack(sequences))
   end
 end
 return taken

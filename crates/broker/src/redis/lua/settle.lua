@@ -13,7 +13,8 @@
 --          broker's, 5 how many messages; then for each of them: sequence number, queue's number, what becomes of
 --          it ('keep', 'ack', 'head', 'tail', 'park'), how long its record is kept in seconds ('0' for ever, '' for
 --          no record); with a record: its key, its document; with 'head' and 'tail': list, message; with 'park':
---          sorted set, score, member. Then for each effect: the message's number in this batch, and
+--          parked messages' times, parked messages, score, task's id, entry. Then for each effect: the message's
+--          number in this batch, and
 --            'free'                           it was acknowledged before: nothing is asked but the lease
 --            'once', set, mark                starts, sends and finishes are left out when the mark is in the set;
 --                                             it is put there when they are done and the message stays held
@@ -48,8 +49,9 @@ for i = 1, tonumber(ARGV[5]) do
     item.target, item.message = ARGV[at], ARGV[at + 1]
     at = at + 2
   elseif item.fate == 'park' then
-    item.target, item.score, item.message = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-    at = at + 3
+    item.target, item.messages, item.score = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+    item.id, item.message = ARGV[at + 3], ARGV[at + 4]
+    at = at + 5
   end
   items[i] = item
   tags[i] = ARGV[2] .. item.sequence

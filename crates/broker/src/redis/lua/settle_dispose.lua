@@ -15,7 +15,7 @@ for i = #items, 1, -1 do
     elseif item.fate == 'tail' then
       redis.call('LPUSH', item.target, item.message)
     elseif item.fate == 'park' then
-      redis.call('ZADD', item.target, item.score, item.message)
+      park(item.target, item.messages, item.score, item.id, tags[i], item.message)
     end
     if item.fate ~= 'keep' then
       released[#released + 1] = tags[i]

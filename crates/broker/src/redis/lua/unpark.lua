@@ -1,13 +1,38 @@
--- Puts parked messages of a queue that is given up back, whether their time has come or not: to the heads of its lists,
--- the earliest to be served first.
+-- Takes parked messages by the ids of their tasks, before their time, and writes down that this worker holds them,
+-- as receive.lua does.
 --
--- KEYS     1 schema, 2 parked messages, 3 list of step 0
--- ARGV     1 the schema that is known here
--- Returns  {schema of the keys, how many went back, how many are still parked}; when the schema is a newer one,
---          nothing was written
-local schema = tonumber(redis.call('GET', KEYS[1]) or ARGV[1])
-if schema > tonumber(ARGV[1]) then
-  return {schema, 0, 0}
+-- KEYS     1 leases, 2 unacked, 3 unacked_index, then for each of the Q queues: held set, parked messages' times,
+--          parked messages
+-- ARGV     1 worker, 2 what stands before the sequence number in its tags, 3 the first sequence number, 4 Q, then
+--          for each queue what follows the message in an entry of unacked; then the ids
+-- Returns  for each message that was taken: {its queue's number, message}; they have the sequence numbers from the
+--          first on. 0 when the lease has run out, false when it is lost
+local now, seconds = clock()
+local left = remaining(KEYS[1], ARGV[1], now)
+if not left then
+  return false
 end
-local returned = return_due(KEYS[2], KEYS[3], '+inf')
-return {schema, returned, redis.call('ZCARD', KEYS[2])}
+if left <= 0 then
+  return 0
+end
+
+local sequence, queues, taken = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
+for i = 5 + queues, #ARGV do
+  for queue = 1, queues do
+    local messages = KEYS[3 * queue + 3]
+    local entry = redis.call('HGET', messages, ARGV[i])
+    if entry then
+      local message = string.sub(entry, string.find(entry, '\n', 1, true) + 1)
+      local number = tostring(sequence + #taken)
+      local tag = ARGV[2] .. number
+      redis.call('HDEL', messages, ARGV[i])
+      redis.call('ZREM', KEYS[3 * queue + 2], ARGV[i])
+      redis.call('HSET', KEYS[2], tag, '[' .. message .. ARGV[4 + queue])
+      redis.call('ZADD', KEYS[3], seconds, tag)
+      redis.call('SADD', KEYS[3 * queue + 1], number)
+      taken[#taken + 1] = {queue, message}
+      break
+    end
+  end
+end
+return taken

@@ -4,8 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use petiole_broker::conformance::{Member, Subject as _, message, part, queue, record, send, settlement};
-use petiole_broker::redis::{Config, Endpoint, Login, RedisInspector, Secrets, Timeouts};
-use petiole_broker::{BrokerError, Disposition, Inspector as _, Settled, Settlement, Worker};
+use petiole_broker::redis::{
+    Config, Endpoint, Login, MailboxConfig, RedisInspector, RedisMailbox, RedisRevocations, Secrets, Timeouts,
+};
+use petiole_broker::{
+    BoundQueue, BrokerError, Disposition, Heard, Inspector as _, Mailbox as _, Node, Revocations as _,
+    Settled, Settlement, Worker,
+};
+use petiole_protocol::envelope::Envelope;
 use petiole_results::chord::{CLAIM, ChordStart};
 use petiole_results::redis::Connection;
 use petiole_testkit::redis::{Sentinel, Server, Settings};
@@ -28,7 +34,7 @@ async fn publish(endpoint: &Endpoint, id: &str) {
 
 /// Does everything that a worker does once.
 async fn lives(endpoint: &Endpoint) {
-    let Member { consumer, lease } = join(config(endpoint.clone())).await.unwrap();
+    let Member { consumer, attempts, parking, lease } = join(config(endpoint.clone())).await.unwrap();
     assert!(consumer.stores_results());
     publish(endpoint, "1").await;
     let held = until("a message", LIMIT, async || {
@@ -37,6 +43,9 @@ async fn lives(endpoint: &Endpoint) {
         if held.is_empty() { Err(held) } else { Ok(held) }
     });
     let held = held.await.unwrap();
+    assert!(parking.unpark(&["1".to_owned()]).await.unwrap().is_empty());
+    assert!(parking.parked(0, 0, 1).await.unwrap().is_empty());
+    attempts.started(&[held[0].tag]).await.unwrap();
     let part = part("g", "1", 0, "a", CLAIM);
     let claim = part.claimed();
     let end = Settlement {
@@ -55,6 +64,19 @@ async fn lives(endpoint: &Endpoint) {
     lease.beat().await.unwrap();
     lease.sweep().await.unwrap();
     lease.release().await.unwrap();
+
+    let mailbox = RedisMailbox::new(MailboxConfig::new(endpoint.clone(), Node::new("w1@a")));
+    let heard = tokio::time::timeout(LIMIT, mailbox.next()).await.unwrap();
+    assert!(matches!(heard, Heard::Listening), "{heard:?}");
+    mailbox.bind(&[BoundQueue::named("mail")]).await.unwrap();
+    let inbox = mailbox.inbox().await.unwrap();
+    assert!(mailbox.reply(inbox.address(), &Envelope::default()).await.unwrap());
+    assert!(inbox.next(LIMIT).await.unwrap().is_some());
+    inbox.close().await.unwrap();
+    mailbox.leave().await.unwrap();
+    let revocations = RedisRevocations::new(endpoint.clone(), Timeouts::default());
+    revocations.revoke(&["1".to_owned()]).await.unwrap();
+    assert_eq!(revocations.load(None).await.unwrap().ids, ["1"]);
 }
 
 #[tokio::test]
@@ -72,7 +94,7 @@ async fn a_worker_lives_behind_tls() {
 async fn a_worker_lives_with_the_rights_that_it_needs_and_no_more() {
     // No `client|tracking`: it has to look for messages itself.
     let rules = "on >secret ~* &* -@all +@read +@write +@connection -client|tracking +eval +evalsha +script|load \
-                 +publish +time";
+                 +publish +psubscribe +punsubscribe +multi +exec +time";
     let server = Settings::default().password("root").user("worker", rules).start().unwrap();
     let endpoint = Endpoint::parse(&server.url()).unwrap().with_secrets(Arc::new(|| {
         let login = Login { username: Some("worker".to_owned()), password: Some("secret".to_owned()) };
@@ -136,6 +158,7 @@ async fn every_key_stands_behind_the_prefix() {
         "eta:mail",
         "held:a:mail",
         "leases",
+        "parked:mail",
         "schema",
         "sweep",
         "workers",

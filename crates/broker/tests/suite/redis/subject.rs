@@ -7,9 +7,12 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use petiole_broker::conformance::{Checked, Member, Subject, queue};
 use petiole_broker::exchange::Binding;
-use petiole_broker::redis::{Config, Endpoint, RedisConsumer, RedisInspector, RedisLease, Timeouts};
-use petiole_broker::{Inspector, QueueName, Worker, message};
-use petiole_protocol::keys::{self, BrokerKeys};
+use petiole_broker::redis::{
+    Config, Endpoint, MailboxConfig, RedisConsumer, RedisInspector, RedisLease, RedisMailbox,
+    RedisRevocations, Timeouts,
+};
+use petiole_broker::{Address, Inspector, Mailbox, Node, QueueName, Revocations, Worker, message};
+use petiole_protocol::keys::{self, BrokerKeys, SEPARATOR};
 use petiole_results::Store;
 use petiole_results::redis::{Connection, RedisStore};
 use petiole_testkit::proxy::Proxy;
@@ -94,8 +97,13 @@ impl Redis {
 /// Registers a worker, and connects it.
 pub(super) async fn join(config: Config) -> Result<Member, petiole_broker::BrokerError> {
     let lease = RedisLease::register(config.clone()).await?;
-    let consumer = RedisConsumer::connect(config).await?;
-    Ok(Member { consumer: Arc::new(consumer), lease: Arc::new(lease) })
+    let consumer = Arc::new(RedisConsumer::connect(config).await?);
+    Ok(Member {
+        consumer: consumer.clone(),
+        attempts: consumer.clone(),
+        parking: consumer,
+        lease: Arc::new(lease),
+    })
 }
 
 #[async_trait(?Send)]
@@ -103,6 +111,24 @@ impl Subject for Redis {
     async fn register(&self, worker: Worker) -> Checked<Member> {
         let config = Config { worker, ..self.config("") };
         Ok(join(config).await?)
+    }
+
+    fn mailbox(&self, node: &str) -> Arc<dyn Mailbox> {
+        Arc::new(RedisMailbox::new(MailboxConfig::new(self.broker.clone(), Node::new(node))))
+    }
+
+    async fn bound(&self, from: &Address) -> Checked<Vec<String>> {
+        let mut bindings: Vec<String> = self.ask(&["SMEMBERS", &self.keys.bindings(&from.exchange)]).await;
+        bindings.sort();
+        let queue = |binding: &String| {
+            let [key, _, queue] = binding.split(SEPARATOR).collect::<Vec<_>>()[..] else { return None };
+            (key == from.routing_key).then(|| queue.to_owned())
+        };
+        Ok(bindings.iter().filter_map(queue).collect())
+    }
+
+    fn revocations(&self) -> Arc<dyn Revocations> {
+        Arc::new(RedisRevocations::new(self.broker.clone(), Timeouts::default()))
     }
 
     fn inspector(&self) -> Arc<dyn Inspector> {
@@ -154,6 +180,13 @@ impl Subject for Redis {
 
     fn lease(&self) -> Duration {
         LEASE
+    }
+
+    async fn cut(&self) -> Checked {
+        for kind in ["normal", "pubsub"] {
+            let _: u64 = self.ask(&["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]).await;
+        }
+        Ok(())
     }
 
     async fn lose_answers(&self) -> Checked {

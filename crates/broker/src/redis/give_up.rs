@@ -5,7 +5,7 @@ use petiole_results::redis::Connection;
 use super::during;
 use super::keys::{Keys, SCHEMA};
 use super::lease::known_schema;
-use super::scripts::UNPARK;
+use super::scripts::GIVE_UP;
 use crate::{BrokerError, QueueName};
 
 /// The key of a queue's parked messages, behind this prefix: for people, who have to look there themselves.
@@ -14,7 +14,7 @@ pub fn parked_key(prefix: &str, queue: &str) -> String {
 }
 
 /// Puts all parked messages of a queue back, some hundreds at a time. Says how many.
-pub(super) async fn unpark(
+pub(super) async fn give_up(
     connection: &Connection,
     keys: &Keys,
     queue: &QueueName,
@@ -35,8 +35,9 @@ async fn put_back(
     keys: &Keys,
     queue: &QueueName,
 ) -> Result<(usize, usize), BrokerError> {
-    let mut call = UNPARK.call(3);
-    call.arg(keys.schema()).arg(keys.parked(&queue.name)).arg(keys.celery().list(&queue.name, 0));
+    let mut call = GIVE_UP.call(4);
+    call.arg(keys.schema()).arg(keys.parked(&queue.name)).arg(keys.parked_messages(&queue.name));
+    call.arg(keys.celery().list(&queue.name, 0));
     call.arg(SCHEMA);
     let (schema, returned, left): (u64, usize, usize) =
         connection.run(call).await.map_err(during("return parked messages"))?;

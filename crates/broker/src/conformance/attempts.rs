@@ -1,0 +1,82 @@
+//! Checks: attempts that had begun when their worker ended.
+
+#![expect(clippy::missing_panics_doc, reason = "a check that does not hold panics: that is what it is for")]
+#![expect(missing_docs, reason = "the names of the checks say it")]
+
+use super::{Checked, MANY, Subject, ids, message, publish, queue, settlement, swept, tags, worker};
+use crate::{BrokerError, Delivery, Disposition, message};
+
+/// How many lost deliveries each message counts.
+fn counts(deliveries: &[Delivery]) -> Vec<u32> {
+    let count = |delivery: &Delivery| {
+        delivery.envelope.as_ref().map_or(0, |envelope| message::deliveries(&envelope.headers))
+    };
+    deliveries.iter().map(count).collect()
+}
+
+pub async fn attempts_that_had_begun_are_counted_when_they_are_lost(subject: &dyn Subject) -> Checked {
+    let (a, b) = (worker(subject, "a").await?, worker(subject, "b").await?);
+    publish(subject, &["1", "2", "3"]).await?;
+    subject.publish(&queue("print"), &message("4", 9)).await?;
+    let held = a.consumer.receive(MANY).await?;
+    a.attempts.started(&[held[0].tag, held[3].tag]).await?;
+    assert_eq!(swept(subject, &b).await?, 4);
+    b.lease.beat().await?;
+    let held = b.consumer.receive(MANY).await?;
+    assert_eq!(ids(&held), ["1", "2", "3", "4"]);
+    assert_eq!(counts(&held), [1, 0, 0, 1]);
+    assert!(super::all_redelivered(&held));
+
+    b.attempts.started(&tags(&held)).await?;
+    subject.inspector().end("b").await?;
+    let c = worker(subject, "c").await?;
+    assert_eq!(counts(&c.consumer.receive(MANY).await?), [2, 1, 1, 2]);
+    Ok(())
+}
+
+pub async fn what_was_said_last_counts(subject: &dyn Subject) -> Checked {
+    let (a, b) = (worker(subject, "a").await?, worker(subject, "b").await?);
+    publish(subject, &["1", "2", "3"]).await?;
+    let held = a.consumer.receive(MANY).await?;
+    a.attempts.started(&tags(&held[..2])).await?;
+    a.consumer.settle(&[settlement(&held[0], Disposition::Ack)]).await?;
+    a.attempts.started(&tags(&held[2..])).await?;
+    subject.inspector().end("a").await?;
+    assert_eq!(counts(&b.consumer.receive(MANY).await?), [0, 1]);
+    // Nothing has begun any more.
+    let held = b.consumer.receive(MANY).await?;
+    b.attempts.started(&tags(&held)).await?;
+    b.attempts.started(&[]).await?;
+    subject.inspector().end("b").await?;
+    let c = worker(subject, "c").await?;
+    assert_eq!(counts(&c.consumer.receive(MANY).await?), [0, 1]);
+    Ok(())
+}
+
+pub async fn a_worker_that_gives_up_loses_no_attempt(subject: &dyn Subject) -> Checked {
+    let a = worker(subject, "a").await?;
+    publish(subject, &["1", "2"]).await?;
+    let held = a.consumer.receive(MANY).await?;
+    a.attempts.started(&tags(&held)).await?;
+    a.consumer.settle(&[settlement(&held[0], Disposition::Requeue)]).await?;
+    a.lease.release().await?;
+    let b = worker(subject, "b").await?;
+    let again = b.consumer.receive(MANY).await?;
+    assert_eq!(counts(&again), [0, 0]);
+    assert!(super::all_redelivered(&again));
+    Ok(())
+}
+
+pub async fn a_worker_that_lost_its_lease_notes_nothing(subject: &dyn Subject) -> Checked {
+    let (a, b) = (worker(subject, "a").await?, worker(subject, "b").await?);
+    publish(subject, &["1"]).await?;
+    let held = a.consumer.receive(MANY).await?;
+    subject.pass(subject.lease()).await?;
+    assert!(matches!(a.attempts.started(&tags(&held)).await, Err(BrokerError::LeaseEnded)));
+    b.lease.beat().await?;
+    swept(subject, &b).await?;
+    assert!(matches!(a.attempts.started(&tags(&held)).await, Err(BrokerError::LeaseLost)));
+    b.lease.beat().await?;
+    assert_eq!(counts(&b.consumer.receive(MANY).await?), [0]);
+    Ok(())
+}

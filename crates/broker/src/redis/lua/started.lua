@@ -1,0 +1,18 @@
+-- Notes which of the messages that a worker holds have begun to run.
+--
+-- KEYS     1 leases, 2 what has begun
+-- ARGV     1 worker, 2 the sequence numbers of all that has begun, with blanks between them
+-- Returns  1; 0 when the lease has run out, false when it is lost
+local left = remaining(KEYS[1], ARGV[1], (clock()))
+if not left then
+  return false
+end
+if left <= 0 then
+  return 0
+end
+if ARGV[2] == '' then
+  redis.call('DEL', KEYS[2])
+else
+  redis.call('SET', KEYS[2], ARGV[2])
+end
+return 1
