@@ -118,7 +118,8 @@ pub enum Disposition {
     /// It is done.
     Ack,
     /// It was acknowledged before its task ran (`acks: Early`): nothing becomes of it any more, and what is said
-    /// beside is written whether or not the delivery is still known, as long as the lease lasts.
+    /// beside is written whether or not the delivery is still known, as long as the lease lasts. Where an answer says
+    /// that the message stays held, there is none to fall back on when the worker ends.
     Acked,
     /// Back to the head of its queue, marked as redelivered.
     Requeue,

@@ -256,7 +256,11 @@ impl Apart<'_> {
         for (_, settlement) in self.each(ended, stored) {
             let Some(claim) = &settlement.finish else { continue };
             if !self.again(|| self.store.chord_finish(claim)).await? {
-                tracing::warn!(group = claim.group, "a chord's claim was lost while its body was sent");
+                // Or an earlier try has ended it, whose answer was lost.
+                tracing::warn!(
+                    group = claim.group,
+                    "a chord had ended, or was claimed by another, when its body was sent"
+                );
             }
         }
         Some(())

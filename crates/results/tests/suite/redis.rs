@@ -180,6 +180,21 @@ async fn parts_that_a_task_adds_are_waited_for() {
 }
 
 #[tokio::test]
+async fn a_claim_of_a_celery_worker_is_left_to_it_until_it_runs_out() {
+    let server = Server::start().unwrap();
+    let mut subject = Redis::connect(endpoint(&server), "").await;
+    let start = ChordStart { group: "g".to_owned(), size: 1, saved: None, expires: None };
+    subject.store.chord_start(&[start]).await.unwrap();
+    let claim = "SET celery-taskset-meta-g.c 0123456789abcdef0123456789abcdef PX 2000";
+    let _: String = ask(endpoint(&server), claim).await;
+    let only = part("a", Some(0));
+    assert_eq!(subject.store.chord_part(std::slice::from_ref(&only)).await.unwrap(), [Counted::Yes]);
+    subject.pass(Duration::from_secs(2)).await.unwrap();
+    let counted = subject.store.chord_part(std::slice::from_ref(&only)).await.unwrap();
+    assert_eq!(counted, [Counted::Complete(only.claimed())]);
+}
+
+#[tokio::test]
 async fn a_key_that_holds_something_else_is_told_and_left_alone() {
     let server = Server::start().unwrap();
     let store = RedisStore::new(endpoint(&server), Timeouts::default());

@@ -61,6 +61,5 @@ end
 -- is asked for many at once without reading the messages.
 local scores = redis.call('ZMSCORE', KEYS[3], unpack(tags))
 
--- By the message's number: the answer for one of which nothing is written; and what stays held because its part has
--- completed the chord.
-local stopped, complete = {}, {}
+-- By the message's number: what is answered of one that stays held in spite of what was to become of it.
+local answers = {}

@@ -1,15 +1,10 @@
 -- The last part of settling: what becomes of the messages. See settle.lua.
-local answers, released, held = {}, {}, {}
+local released, held = {}, {}
 -- From the last to the first: what is pushed last is served first.
 for i = #items, 1, -1 do
-  local item, gone = items[i], false
-  if not scores[i] then
-    answers[i] = 0
-    gone = true
-  elseif stopped[i] or complete[i] then
-    answers[i] = stopped[i] or 2
-  else
-    answers[i] = 1
+  local item = items[i]
+  answers[i] = answers[i] or (scores[i] and 1 or 0)
+  if scores[i] then
     if item.fate == 'head' then
       redis.call('RPUSH', item.target, item.message)
     elseif item.fate == 'tail' then
@@ -19,10 +14,9 @@ for i = #items, 1, -1 do
     end
     if item.fate ~= 'keep' then
       released[#released + 1] = tags[i]
-      gone = true
     end
   end
-  if gone then
+  if item.fate ~= 'keep' or not scores[i] then
     held[item.queue] = held[item.queue] or {}
     held[item.queue][#held[item.queue] + 1] = item.sequence
   end

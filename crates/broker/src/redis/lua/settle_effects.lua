@@ -13,8 +13,9 @@ for _, effect in ipairs(effects.free or NONE) do
   scores[effect.item] = true
 end
 
--- By the message's number: what was done by an earlier call.
-local done = {}
+-- By the message's number: the answer for one of which nothing is written; what was done by an earlier call; what
+-- stays held because its part has completed the chord.
+local stopped, done, complete = {}, {}, {}
 
 local function each(kind, visit)
   for _, effect in ipairs(effects[kind] or NONE) do
@@ -107,4 +108,10 @@ each('once', function(i, args)
 end)
 for _, effect in ipairs(effects.forget or NONE) do
   redis.call('SREM', ARGV[effect.at], ARGV[effect.at + 1])
+end
+for i, item in ipairs(items) do
+  if stopped[i] or complete[i] then
+    answers[i] = stopped[i] or 2
+    item.fate = 'keep'
+  end
 end
