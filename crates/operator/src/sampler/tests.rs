@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use petiole_api::conditions::reasons;
 use petiole_broker::{Depth, Hazard, Worker};
+use petiole_results::chord::{ChordClaim, ChordPart, ChordParts, ChordStart, Counted};
 use petiole_results::redis::EndpointError;
 use petiole_results::{Record, StoreError};
 use tokio::time::timeout;
@@ -65,6 +66,30 @@ impl Store for Shared {
 
     async fn load(&self, _: &str) -> Result<Option<String>, StoreError> {
         Ok(None)
+    }
+
+    async fn load_many(&self, ids: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+        Ok(vec![None; ids.len()])
+    }
+
+    async fn chord_start(&self, _: &[ChordStart]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn chord_part(&self, parts: &[ChordPart]) -> Result<Vec<Counted>, StoreError> {
+        Ok(vec![Counted::Yes; parts.len()])
+    }
+
+    async fn chord_parts(&self, _: &str) -> Result<ChordParts, StoreError> {
+        Ok(ChordParts::default())
+    }
+
+    async fn chord_extend(&self, _: &ChordClaim, _: Duration) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn chord_finish(&self, _: &ChordClaim) -> Result<bool, StoreError> {
+        Ok(false)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
