@@ -80,6 +80,14 @@ def test_our_images_have_the_charts_version_unless_they_are_given_another():
     )
 
 
+def test_the_workers_image_is_pulled_as_values_say():
+    def policy(*arguments):
+        return flags(container(render(*arguments), "operator"))["--worker-image-pull-policy"]
+
+    assert policy() == "IfNotPresent"
+    assert policy("--set=worker.image.pullPolicy=Always") == "Always"
+
+
 def test_the_operator_looks_where_it_has_rights():
     def scope(*arguments):
         return flags(container(render(*arguments), "operator"))

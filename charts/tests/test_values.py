@@ -14,6 +14,7 @@ REFUSED = [
     ("--set=image.repo=x", "additional properties 'repo' not allowed"),
     ("--set=image.repository=registry/petiole:1", "/image/repository"),
     ("--set=image.pullPolicy=Sometimes", "'IfNotPresent', 'Always', 'Never'"),
+    ("--set=worker.image.pullPolicy=Sometimes", "'IfNotPresent', 'Always', 'Never'"),
     ("--set=image.digest=sha256:1", "/image/digest"),
     ("--set=replicas=two", "want integer"),
     ("--set=watchNamespaces=mail", "want array"),

@@ -2,7 +2,8 @@
 //!
 //! By the [API conventions](https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md#typical-status-properties):
 //! types are adjectives or past participles, reasons are CamelCase and stable, `lastTransitionTime` moves only when
-//! the status does. The reasons of events are the reasons of the conditions that they announce.
+//! the status does. The reasons of events are the reasons of the conditions that they announce, but for a few that
+//! stand here too.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -45,6 +46,14 @@ pub mod reasons {
     /// Messages that Celery workers hold are delivered again while their task may still run.
     pub const VISIBILITY_TIMEOUT_BELOW_TIME_LIMIT: &str = "VisibilityTimeoutBelowTimeLimit";
 
+    /// A `TaskQueue` has gone, and its parked messages could not be put back. Of an event only.
+    pub const PARKED_MESSAGES_LEFT: &str = "ParkedMessagesLeft";
+
+    /// A container in which tasks run was killed for want of memory. Of an event only.
+    pub const TASK_OOM_KILLED: &str = "TaskOOMKilled";
+    /// A worker was killed for want of memory. Of an event only.
+    pub const WORKER_OOM_KILLED: &str = "WorkerOOMKilled";
+
     /// The object cannot be read as what it says it is.
     pub const INVALID_OBJECT: &str = "InvalidObject";
     /// A `TaskQueue` that a pool names is not there.
@@ -53,8 +62,6 @@ pub mod reasons {
     pub const BROKERS_DIFFER: &str = "BrokersDiffer";
     /// The queues of a pool store their results in more than one place.
     pub const RESULTS_DIFFER: &str = "ResultsDiffer";
-    /// The queues of a pool have time limits that differ.
-    pub const TIME_LIMITS_DIFFER: &str = "TimeLimitsDiffer";
     /// Two queues of a pool have one name on the broker.
     pub const QUEUE_TWICE: &str = "QueueTwice";
     /// A task's command or limits cannot be used.

@@ -107,8 +107,8 @@ pub struct TaskQueueStatus {
     /// Petiole's workers that take from the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumers: Option<i64>,
-    /// When these figures were read. They are read every second, and written here when they have changed, at most every
-    /// 15 seconds.
+    /// When these figures were read. They are read every second, and written here when they have changed: at once when
+    /// there is work where there was none, or none any more, otherwise at most every 15 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sample_time: Option<Time>,
     /// `Ready`, `BrokerReachable`, `ResultsReachable`, `BrokerSafe`.

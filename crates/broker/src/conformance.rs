@@ -182,6 +182,7 @@ macro_rules! conformance {
             park::a_parked_message_is_next_in_its_priority,
             park::messages_of_one_text_are_parked_apart,
             park::a_sweep_returns_parked_messages,
+            park::a_queue_that_is_given_up_gets_its_parked_messages_back,
             lease::messages_of_a_swept_worker_are_next_in_their_order_and_marked,
             lease::a_worker_that_lost_its_lease_writes_nothing,
             lease::a_lease_that_ran_out_writes_nothing_until_it_is_renewed,

@@ -179,6 +179,10 @@ pub trait Inspector: Send + Sync {
     async fn workers(&self) -> Result<Vec<Worker>, BrokerError>;
     /// Ends the lease of an incarnation that is known to have ended, and puts its messages back. Says how many.
     async fn end(&self, incarnation: &str) -> Result<usize, BrokerError>;
+    /// Puts all parked messages of a queue at the heads of its lists, whether their time has come or not, the earliest
+    /// to be served first. Says how many. For a queue that is given up: nothing of it stays that only we know of. A
+    /// worker that still takes from it parks them again.
+    async fn unpark(&self, queue: &QueueName) -> Result<usize, BrokerError>;
     /// Settings of the broker that put work at risk (`maxmemory-policy`).
     async fn hazards(&self) -> Result<Vec<Hazard>, BrokerError>;
 }

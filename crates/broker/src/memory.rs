@@ -156,6 +156,10 @@ impl Inspector for MemoryBroker {
         self.change("end a lease", |state, _| state.end(incarnation))
     }
 
+    async fn unpark(&self, queue: &QueueName) -> Result<usize, BrokerError> {
+        self.change("return parked messages", |state, _| state.unpark(&queue.name))
+    }
+
     async fn hazards(&self) -> Result<Vec<Hazard>, BrokerError> {
         Ok(Vec::new())
     }

@@ -11,7 +11,7 @@
 //! - [`RedisConsumer`]: receive (`receive.rs`), settle (`settle.rs`), adopt (`adopt.rs`), wait (`watch.rs`).
 //! - [`RedisLease`]: register, beat, sweep, release (`lease.rs`); putting messages back (`restore.rs`), also those
 //!   that Celery's workers abandoned (`abandoned.rs`).
-//! - [`RedisInspector`]: depths, workers, end, hazards (`inspect.rs`).
+//! - [`RedisInspector`]: depths, workers, end, hazards (`inspect.rs`), giving a queue up (`unpark.rs`).
 //!
 //! Each transition is one Lua script in `lua/`, whose head says what it takes and returns. No script reads JSON.
 
@@ -27,6 +27,7 @@ mod scripts;
 mod settle;
 mod tag;
 mod under_way;
+mod unpark;
 mod watch;
 
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub use self::consumer::RedisConsumer;
 pub use self::inspect::RedisInspector;
 use self::keys::Keys;
 pub use self::lease::RedisLease;
+pub use self::unpark::parked_key;
 use crate::{BEAT, BrokerError, LEASE, QueueName, Worker};
 
 /// kombu's default: after this long, a message that a Celery worker holds is delivered again.

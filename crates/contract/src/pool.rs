@@ -31,7 +31,7 @@ pub struct Pool {
     pub queues: Vec<Queue>,
     /// The tasks by their Celery name. In `Serve` mode a task that is not here runs by the defaults.
     pub tasks: BTreeMap<String, Task>,
-    /// What a task gets that says nothing else.
+    /// The limits of a task whose message, entry in `tasks` and queue say nothing else.
     pub defaults: Limits,
 }
 
@@ -116,6 +116,9 @@ pub struct Queue {
     pub visibility_timeout: u64,
     /// The queue that takes messages which cannot be tried again.
     pub dead_letter: String,
+    /// The limits of its tasks, after those of [`Pool::tasks`] and before [`Pool::defaults`]. Never longer than those.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 /// What a task's limits are. Seconds.
@@ -130,6 +133,13 @@ pub struct Limits {
     pub soft: Option<f64>,
 }
 
+impl Limits {
+    /// Whether they say nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// How one task runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -140,7 +150,7 @@ pub struct Task {
     /// Where its value stands, in `Exec` mode.
     #[serde(default)]
     pub result: ResultForm,
-    /// Its limits, before the pool's.
+    /// Its limits, before its queue's and the pool's.
     #[serde(default)]
     pub limits: Limits,
     /// The message is acknowledged when the task starts, not when it has ended (Celery's default; ours is late).
@@ -152,4 +162,25 @@ pub struct Task {
     /// No result is stored, unless the message asks for it (Celery's `ignore_result`).
     #[serde(default)]
     pub ignore_result: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_queue_without_limits_of_its_own_says_nothing_of_them() {
+        let plain = json!({
+            "name": "a", "prioritySteps": [0], "visibilityTimeout": 3600, "deadLetter": "a.dead",
+        });
+        let mut queue: Queue = serde_json::from_value(plain.clone()).unwrap();
+        assert!(queue.limits.is_empty());
+        assert_eq!(serde_json::to_value(&queue).unwrap(), plain);
+        queue.limits.hard = Some(60.0);
+        let written = serde_json::to_value(&queue).unwrap();
+        assert_eq!(written["limits"], json!({ "hard": 60.0 }));
+        assert_eq!(serde_json::from_value::<Queue>(written).unwrap(), queue);
+    }
 }

@@ -3,9 +3,12 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use k8s_openapi::api::events::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{DeserializeGuard, PartialObjectMeta, Status};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -97,6 +100,12 @@ impl<K> Kind for K where
 {
 }
 
+/// What the operator was doing when it saw what an event tells of.
+const ACTION: &str = "Reconcile";
+
+/// The API refuses events with longer notes, in bytes.
+const MAX_NOTE: usize = 1024;
+
 /// The status of an object, as it is applied.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -118,13 +127,15 @@ pub struct Cluster {
     client: Client,
     leadership: Leadership,
     recorder: Recorder,
+    me: String,
 }
 
 impl Cluster {
     /// Writes go through only while `leadership` says so; events are `me`'s.
     pub fn new(client: Client, leadership: Leadership, me: impl Into<String>) -> Self {
-        let reporter = Reporter { controller: names::OPERATOR.to_owned(), instance: Some(me.into()) };
-        Self { recorder: Recorder::new(client.clone(), reporter), client, leadership }
+        let me = me.into();
+        let reporter = Reporter { controller: names::OPERATOR.to_owned(), instance: Some(me.clone()) };
+        Self { recorder: Recorder::new(client.clone(), reporter), client, leadership, me }
     }
 
     /// Whether this process may write.
@@ -218,8 +229,8 @@ impl Cluster {
         let event = Event {
             type_: if good { EventType::Normal } else { EventType::Warning },
             reason: reason.to_owned(),
-            note: Some(note.to_owned()),
-            action: "Reconcile".to_owned(),
+            note: Some(cut(note)),
+            action: ACTION.to_owned(),
             secondary: None,
         };
         if let Err(error) = self.recorder.publish(&event, about).await {
@@ -228,9 +239,54 @@ impl Cluster {
         }
     }
 
+    /// Publishes a warning about an object and another one, once whoever tries to: by the event's name. A courtesy, as
+    /// [`Self::tell`] is.
+    pub async fn warn_once(
+        &self,
+        about: &ObjectReference,
+        related: ObjectReference,
+        name: String,
+        reason: &str,
+        note: &str,
+    ) {
+        if !self.leads() {
+            return;
+        }
+        let namespace = about.namespace.clone().unwrap_or_default();
+        let event = v1::Event {
+            metadata: ObjectMeta {
+                name: Some(name),
+                namespace: Some(namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            event_time: Some(MicroTime(Timestamp::now())),
+            type_: Some("Warning".to_owned()),
+            reason: Some(reason.to_owned()),
+            note: Some(cut(note)),
+            action: Some(ACTION.to_owned()),
+            regarding: Some(about.clone()),
+            related: Some(related),
+            reporting_controller: Some(names::OPERATOR.to_owned()),
+            reporting_instance: Some(self.me.clone()),
+            ..v1::Event::default()
+        };
+        match self.api::<v1::Event>(&namespace).create(&PostParams::default(), &event).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_already_exists() || status.is_conflict() => {}
+            Err(error) => {
+                let error = ApiError::from(error);
+                tracing::warn!(%error, reason, "failed to publish an event");
+            }
+        }
+    }
+
     fn must_lead(&self) -> Result<(), ClusterError> {
         if self.leads() { Ok(()) } else { Err(ClusterError::NotLeading) }
     }
+}
+
+fn cut(note: &str) -> String {
+    note[..note.floor_char_boundary(MAX_NOTE)].to_owned()
 }
 
 fn during<K: Kind>(
@@ -248,4 +304,16 @@ pub fn is_controlled_by(object: &impl ResourceExt, uid: Option<&str>) -> bool {
         .owner_references()
         .iter()
         .any(|owner| owner.controller == Some(true) && Some(owner.uid.as_str()) == uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_too_long_for_an_event_is_cut_between_characters() {
+        assert_eq!(cut("short"), "short");
+        assert_eq!(cut(&"é".repeat(1000)).chars().count(), MAX_NOTE / 2);
+        assert_eq!(cut(&format!("a{}", "é".repeat(1000))).len(), MAX_NOTE - 1);
+    }
 }

@@ -18,6 +18,14 @@ pub struct Flags {
     /// Image of the worker, which also holds the runner.
     #[arg(long, env = "PETIOLE_WORKER_IMAGE")]
     pub worker_image: String,
+    /// When the kubelet pulls the worker's image.
+    #[arg(
+        long,
+        env = "PETIOLE_WORKER_IMAGE_PULL_POLICY",
+        value_parser = ["IfNotPresent", "Always", "Never"],
+        default_value = "IfNotPresent",
+    )]
+    pub worker_image_pull_policy: String,
     /// Namespace of the operator and its Lease. Default: the one that the client's configuration names.
     #[arg(long, env = "POD_NAMESPACE")]
     pub namespace: Option<String>,
@@ -47,5 +55,17 @@ mod tests {
         };
         assert_eq!(with(&["--namespaces", "a,b"]).unwrap().namespaces, ["a", "b"]);
         assert!(with(&["--namespaces", "a", "--all-namespaces"]).is_err());
+    }
+
+    #[test]
+    fn a_pull_policy_is_one_that_the_kubelet_knows() {
+        let with = |more: &[&str]| {
+            let flags = ["petiole-operator", "--worker-image", "a", "--name", "b"].iter().chain(more);
+            Flags::try_parse_from(flags).map(|flags| flags.worker_image_pull_policy)
+        };
+        assert_eq!(with(&[]).unwrap(), "IfNotPresent");
+        assert_eq!(with(&["--worker-image-pull-policy", "Always"]).unwrap(), "Always");
+        let refused = with(&["--worker-image-pull-policy", "Sometimes"]).unwrap_err().to_string();
+        assert!(refused.contains("IfNotPresent, Always, Never"), "{refused}");
     }
 }

@@ -25,6 +25,7 @@ use crate::leader::{Candidate, Leadership};
 use crate::metrics::Metrics;
 use crate::pace::{Pace, Turns};
 use crate::pool::build::Images;
+use crate::pool::kills::Kills;
 use crate::pool::memory::Memory;
 use crate::pool::{self, PoolKey};
 use crate::queue;
@@ -59,7 +60,16 @@ pub enum OperatorError {
 
 /// Works until it is told to stop.
 pub async fn run(flags: Flags) -> Result<(), OperatorError> {
-    let Flags { namespaces, all_namespaces, worker_image, namespace, name, lease, admin } = flags;
+    let Flags {
+        namespaces,
+        all_namespaces,
+        worker_image,
+        worker_image_pull_policy,
+        namespace,
+        name,
+        lease,
+        admin,
+    } = flags;
     let stop = shutdown::on_signal().map_err(OperatorError::Listen)?;
     let (ready, registry) = (Readiness::default(), Registry::default());
     let metrics = Metrics::new(&registry).map_err(OperatorError::Metrics)?;
@@ -92,8 +102,9 @@ pub async fn run(flags: Flags) -> Result<(), OperatorError> {
             invalid: Invalid::default(),
         }),
         memory: Arc::default(),
+        kills: Arc::default(),
         pace: Arc::new(Pace::new(turns)),
-        images: Images { worker: worker_image },
+        images: Images { worker: worker_image, pull_policy: worker_image_pull_policy },
     };
     let (running, stores) = start(&scopes, &shared, &works, changed);
 
@@ -130,6 +141,7 @@ fn scopes(namespaces: Vec<String>, all: bool, own: &str) -> Vec<Scope> {
 struct Works {
     queues: Arc<queue::Context>,
     memory: Arc<Memory>,
+    kills: Arc<Kills>,
     pace: Arc<Pace<PoolKey>>,
     images: Images,
 }
@@ -152,6 +164,7 @@ fn start(
             synced,
             images: works.images.clone(),
             memory: works.memory.clone(),
+            kills: works.kills.clone(),
             pace: works.pace.clone(),
             invalid: Invalid::default(),
         };
@@ -215,4 +228,5 @@ fn forget(stores: &[(Scope, Stores)], works: &Works, sampler: &Sampler) {
     works.queues.secrets.forget_unused();
     works.pace.retain(pool);
     works.memory.retain(pool);
+    works.kills.retain(pool);
 }

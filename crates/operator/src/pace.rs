@@ -1,6 +1,6 @@
-//! How often status is written: when a condition changes at once, otherwise at most every [`FIGURES`] per object; and
-//! by the whole operator at most [`PER_SECOND`] times a second. Status is for people and `kubectl wait`; what changes
-//! each second is in the metrics.
+//! How often status is written: when a condition changes, or work comes or has gone, at once, otherwise at most every
+//! [`FIGURES`] per object; and by the whole operator at most [`PER_SECOND`] times a second. Status is for people and
+//! `kubectl wait`; what changes each second is in the metrics.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -21,7 +21,7 @@ pub enum Change {
     None,
     /// Figures only.
     Figures,
-    /// A condition, or which spec it is about.
+    /// A condition, whether there is work, or which spec it is about.
     State,
 }
 

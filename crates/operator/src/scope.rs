@@ -72,8 +72,13 @@ pub fn start(
     let Shared { client, cluster, leadership, sampler, ready, metrics, stop } = shared;
     let (synced, was_synced) = Synced::new();
     let watches = Watches { scope, client, ready, synced: &synced };
-    let (queues_store, queue_watch) =
-        watches.every("TaskQueues", |queue: &mut TaskQueue| slim(queue.meta_mut()));
+    let (see_queue, queues_seen) = mpsc::unbounded_channel();
+    let slim_queue = |queue: &mut TaskQueue| slim(queue.meta_mut());
+    let (queues_store, queue_watch) = watches.every_seen("TaskQueues", slim_queue, move |event| {
+        // Nobody listens any more when the operator ends.
+        let _ = see_queue.send(event.clone());
+    });
+    tokio::spawn(queue::leave::run(queues_seen, queues_store.clone(), queues.clone()));
     let (pools_store, pool_watch) =
         watches.every("WorkerPools", |pool: &mut WorkerPool| slim(pool.meta_mut()));
     let (deployments, deployment_watch) = watches.of_pools("Deployments", |deployment: &mut Deployment| {
@@ -83,16 +88,16 @@ pub fn start(
     let (config_maps, config_map_watch) = watches.of_pools("ConfigMaps", metadata);
     let (service_accounts, service_account_watch) = watches.of_pools("ServiceAccounts", metadata);
     let (budgets, budget_watch) = watches.of_pools("PodDisruptionBudgets", metadata);
-    let (see, seen) = mpsc::unbounded_channel();
+    let (see_pod, pods_seen) = mpsc::unbounded_channel();
     let slim_pod = |pod: &mut Pod| {
         slim(&mut pod.metadata);
-        pod.spec = None;
+        pool::kills::keep_limits(pod);
     };
     let (pods, pod_watch) = watches.of_pools_seen("Pods", slim_pod, move |event| {
         // Nobody listens any more when the operator ends.
-        let _ = see.send(event.clone());
+        let _ = see_pod.send(event.clone());
     });
-    tokio::spawn(ends::run(seen, cluster.clone(), sampler.clone()));
+    tokio::spawn(ends::run(pods_seen, cluster.clone(), sampler.clone()));
     let stores = Stores {
         queues: queues_store.clone(),
         pools: pools_store.clone(),

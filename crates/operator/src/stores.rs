@@ -26,7 +26,7 @@ pub struct Stores {
     pub service_accounts: Store<PartialObjectMeta<ServiceAccount>>,
     /// The pools' disruption budgets.
     pub budgets: Store<PartialObjectMeta<PodDisruptionBudget>>,
-    /// The pools' pods, without their specs.
+    /// The pools' pods; of their specs, what their containers' memory limits are.
     pub pods: Store<Pod>,
 }
 

@@ -77,7 +77,20 @@ impl Watches<'_> {
     where
         K: Kind,
     {
-        self.watch(kinds, Config::default(), prune, |_| {})
+        self.every_seen(kinds, prune, |_| {})
+    }
+
+    /// The same; `see` sees each event before it is in the store.
+    pub fn every_seen<K>(
+        &self,
+        kinds: &str,
+        prune: impl FnMut(&mut K) + Send + 'static,
+        see: impl FnMut(&Event<K>) + Send + 'static,
+    ) -> Watch<K, impl Stream<Item = Result<K, Error>> + Send + 'static>
+    where
+        K: Kind,
+    {
+        self.watch(kinds, Config::default(), prune, see)
     }
 
     /// Watches the objects of a kind that belong to pools.

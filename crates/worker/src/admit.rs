@@ -78,6 +78,8 @@ pub struct Admit {
     plans: HashMap<String, Arc<Plan>>,
     /// How a task runs that is not listed; not at all in `Exec` mode, where nobody knows its command.
     unlisted: Option<Arc<Plan>>,
+    /// By the queue's index.
+    queues: Vec<pool::Limits>,
     defaults: pool::Limits,
 }
 
@@ -96,6 +98,7 @@ impl Admit {
         Ok(Self {
             plans: pool.tasks.iter().map(plan).collect::<Result<_, _>>()?,
             unlisted: matches!(pool.mode, Mode::Serve { .. }).then(Arc::default),
+            queues: pool.queues.iter().map(|queue| queue.limits.clone()).collect(),
             defaults: pool.defaults.clone(),
         })
     }
@@ -155,19 +158,22 @@ impl Admit {
         {
             return Admission::Hold(eta);
         }
-        let limits = self.limits(&message, &plan.task);
+        let limits = self.limits(&message, &plan.task, delivery.queue);
         Admission::Run(Box::new(Work { queue: delivery.queue, plan: plan.clone(), limits, message }))
     }
 
-    /// The message's own limits, else the task's, else the pool's. A message cannot have more time than the pool
-    /// gives at most: the pod's grace period is made for that.
-    fn limits(&self, message: &Message, task: &pool::Task) -> Limits {
-        let most = task.limits.hard.or(self.defaults.hard);
+    /// The message's own limits, else the task's, else those of the queue that it came from, else the pool's. A
+    /// message cannot have more time than it would get without a limit of its own: the pod's grace period is made for
+    /// that.
+    fn limits(&self, message: &Message, task: &pool::Task, queue: usize) -> Limits {
+        let queue = self.queues.get(queue);
+        let most = task.limits.hard.or(queue.and_then(|queue| queue.hard)).or(self.defaults.hard);
         let hard = match (message.limits.hard, most) {
             (Some(own), Some(most)) => Some(own.min(most)),
             (own, most) => own.or(most),
         };
-        let soft = message.limits.soft.or(task.limits.soft).or(self.defaults.soft);
+        let soft = message.limits.soft.or(task.limits.soft);
+        let soft = soft.or(queue.and_then(|queue| queue.soft)).or(self.defaults.soft);
         // A soft limit that the hard one forestalls would never be heard.
         let soft = soft.filter(|soft| hard.is_none_or(|hard| *soft < hard));
         Limits { soft, hard }
@@ -190,4 +196,64 @@ fn discard(
         told,
         dead_letter,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use petiole_broker::conformance;
+    use petiole_protocol::envelope::Envelope;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A pool of two queues: the first has no limits of its own, the second has one minute, 30 s to end in.
+    fn admit() -> Admit {
+        let queue = |name: &str, limits: serde_json::Value| json!({ "name": name, "prioritySteps": [0], "visibilityTimeout": 3600, "deadLetter": "dead", "limits": limits });
+        let pool = json!({
+            "namespace": "", "name": "", "mode": "exec", "concurrency": 1,
+            "broker": { "url": { "value": "redis://redis" } },
+            "queues": [queue("a", json!({})), queue("b", json!({ "hard": 60.0, "soft": 30.0 }))],
+            "tasks": {
+                "tasks.add": { "command": ["a"] },
+                "tasks.slow": { "command": ["a"], "limits": { "hard": 300.0, "soft": 200.0 } },
+            },
+            "defaults": { "hard": 600.0, "soft": 500.0 },
+        });
+        Admit::new(&serde_json::from_value(pool).unwrap()).unwrap()
+    }
+
+    /// The limits of a message with these of its own (`[hard, soft]`, as Celery writes them).
+    #[track_caller]
+    fn limits(queue: usize, task: &str, own: serde_json::Value) -> (Option<f64>, Option<f64>) {
+        let mut message: serde_json::Value = serde_json::from_str(&conformance::message("1", 0)).unwrap();
+        message["headers"]["task"] = json!(task);
+        message["headers"]["timelimit"] = own;
+        let envelope = Envelope::from_redis(message.to_string().as_bytes());
+        let delivery = Delivery { tag: 1, queue, envelope };
+        match admit().admit(delivery, Timestamp::UNIX_EPOCH) {
+            Admission::Run(work) => (work.limits.hard, work.limits.soft),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_message_has_the_limits_of_the_queue_that_it_came_from() {
+        let none = || json!([null, null]);
+        assert_eq!(limits(0, "tasks.add", none()), (Some(600.0), Some(500.0)));
+        assert_eq!(limits(1, "tasks.add", none()), (Some(60.0), Some(30.0)));
+    }
+
+    #[test]
+    fn a_tasks_own_limits_come_before_its_queues() {
+        assert_eq!(limits(1, "tasks.slow", json!([null, null])), (Some(300.0), Some(200.0)));
+    }
+
+    #[test]
+    fn a_messages_own_limits_come_first_and_are_cut_to_what_its_queue_gives() {
+        assert_eq!(limits(1, "tasks.add", json!([20, 10])), (Some(20.0), Some(10.0)));
+        assert_eq!(limits(1, "tasks.add", json!([90, null])), (Some(60.0), Some(30.0)));
+        // A soft limit that the hard one forestalls would never be heard.
+        assert_eq!(limits(1, "tasks.add", json!([20, null])), (Some(20.0), None));
+        assert_eq!(limits(0, "tasks.add", json!([90, null])), (Some(90.0), None));
+    }
 }

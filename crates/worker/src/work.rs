@@ -15,7 +15,7 @@ pub struct Work {
     pub message: Message,
     /// How this pool runs it.
     pub plan: Arc<Plan>,
-    /// Its limits: the message's own, else the task's, else the pool's.
+    /// Its limits: the message's own, else the task's, else its queue's, else the pool's.
     pub limits: Limits,
 }
 

@@ -75,3 +75,32 @@ pub async fn a_sweep_returns_parked_messages(subject: &dyn Subject) -> Checked {
     assert_eq!(ids_of(&subject.waiting("mail", 0).await?), ["1"]);
     Ok(())
 }
+
+pub async fn a_queue_that_is_given_up_gets_its_parked_messages_back(subject: &dyn Subject) -> Checked {
+    let (a, inspector) = (worker(subject, "a").await?, subject.inspector());
+    assert_eq!(inspector.unpark(&queue("mail")).await?, 0);
+    publish(subject, &["1", "2", "3", "4"]).await?;
+    subject.publish(&queue("mail"), &message("5", 3)).await?;
+    subject.publish(&queue("print"), &message("6", 0)).await?;
+    let taken = a.consumer.receive(MANY).await?;
+    let now = subject.now().await?;
+    // 1 waits in its list, 2 is due, the others have time; 6 is of another queue.
+    let [late, soon] = [3, 1].map(|hours| now + Duration::from_hours(hours));
+    let until = |id: &str| match id {
+        "1" => Disposition::Requeue,
+        "2" => Disposition::Park(now),
+        "3" => Disposition::Park(late),
+        _ => Disposition::Park(soon),
+    };
+    let settle: Vec<_> =
+        taken.iter().zip(ids(&taken)).map(|(delivery, id)| settlement(delivery, until(&id))).collect();
+    a.consumer.settle(&settle).await?;
+
+    assert_eq!(inspector.unpark(&queue("mail")).await?, 4);
+    assert_eq!(ids_of(&subject.waiting("mail", 0).await?), ["2", "4", "3", "1"]);
+    assert_eq!(ids_of(&subject.waiting("mail", 3).await?), ["5"]);
+    let depths = inspector.depths(&[queue("mail"), queue("print")]).await?;
+    assert_eq!((depths[0].ready, depths[0].scheduled, depths[1].scheduled), (5, 0, 1));
+    assert_eq!(inspector.unpark(&queue("mail")).await?, 0);
+    Ok(())
+}

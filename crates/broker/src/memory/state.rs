@@ -194,6 +194,16 @@ impl State {
         }
     }
 
+    /// Puts all parked messages of a queue back, and says how many.
+    pub(super) fn unpark(&mut self, queue: &str) -> usize {
+        let parked = self.parked.remove(queue).unwrap_or_default();
+        let count = parked.len();
+        for Parked { step, raw } in parked.into_values().rev() {
+            self.push_head(queue, step, raw);
+        }
+        count
+    }
+
     /// Ends the leases that have run out; see `sweep.lua`.
     pub(super) fn sweep(&mut self, sweeper: &str, gap: i64, lease: i64, now: i64) -> usize {
         if self.last_sweep.is_none_or(|last| now - last > gap) {

@@ -8,7 +8,7 @@ use petiole_results::redis::Connection;
 use super::keys::{Keys, SCHEMA};
 use super::lease::known_schema;
 use super::scripts::{DEPTHS, END};
-use super::{Endpoint, Timeouts, during, restore};
+use super::{Endpoint, Timeouts, during, restore, unpark};
 use crate::{BrokerError, Depth, Hazard, Inspector, QueueName, Worker};
 
 /// How many queues one script counts: some half a millisecond of Redis' time. The scripts of one question travel
@@ -112,6 +112,10 @@ impl Inspector for RedisInspector {
             Some(worker) => restore::restore(&self.connection, &self.keys, &worker).await,
             None => Ok(0),
         }
+    }
+
+    async fn unpark(&self, queue: &QueueName) -> Result<usize, BrokerError> {
+        unpark::unpark(&self.connection, &self.keys, queue).await
     }
 
     async fn hazards(&self) -> Result<Vec<Hazard>, BrokerError> {

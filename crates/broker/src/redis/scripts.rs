@@ -21,6 +21,7 @@ script!(END, "Ends one lease.", "end.lua");
 script!(RESTORE, "Puts a worker's messages back.", "restore.lua");
 script!(RECEIVE, "Takes messages.", "lease.lua", "due.lua", "receive.lua");
 script!(RETURN_DUE, "Puts parked messages back.", "lease.lua", "due.lua", "return_due.lua");
+script!(UNPARK, "Gives a queue's parked messages back.", "lease.lua", "due.lua", "unpark.lua");
 script!(ABANDONED, "Puts messages of Celery's workers back.", "abandoned.lua");
 script!(UNLOCK, "Gives kombu's lock back.", "unlock.lua");
 script!(DEPTHS, "Counts what stands in queues.", "lease.lua", "depths.lua");

@@ -4,6 +4,7 @@ mod celery;
 mod faults;
 mod reach;
 mod subject;
+mod unpark;
 
 use self::subject::{redis, redis_apart};
 

@@ -8,9 +8,11 @@
 //! ```
 //!
 //! [`paths`] is where things stand in a pod. [`memory`] is why a second look at an unchanged pool makes no call.
+//! [`kills`] finds what is worth an event though no condition changes with it.
 
 mod apply;
 pub mod build;
+pub mod kills;
 pub mod memory;
 mod observe;
 mod orphans;
@@ -32,6 +34,7 @@ use petiole_api::conditions::reasons;
 
 use self::apply::{NotApplied, Target};
 use self::build::Images;
+use self::kills::Kills;
 use self::memory::Memory;
 use crate::cluster::{Cluster, ClusterError};
 use crate::invalid::Invalid;
@@ -64,6 +67,8 @@ pub struct Context {
     pub images: Images,
     /// What was applied last.
     pub memory: Arc<Memory>,
+    /// Which kills were told of.
+    pub kills: Arc<Kills>,
     /// When status is written.
     pub pace: Arc<Pace<PoolKey>>,
     /// Objects that cannot be read.
@@ -108,6 +113,11 @@ pub async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Acti
     };
     // From the stores.
     let observed = observe::observe(pool, &context.stores);
+    for kill in context.kills.news(&key, kills::kills(&observed.live.pods, Timestamp::now())) {
+        let name = format!("{}.{}", key.1, kill.id);
+        let about = pool.object_ref(&());
+        context.cluster.warn_once(&about, kill.pod, name, kill.reason, &kill.note).await;
+    }
     // Pure, but for what apply sends.
     let outcome = match validate::validate(pool, &observed.queues) {
         Ok(validated) => apply(&key, &validated, &owner, &observed.live, &context).await?,

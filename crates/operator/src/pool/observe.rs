@@ -32,7 +32,7 @@ pub(super) struct Live {
     pub(super) service_account: Option<Arc<PartialObjectMeta<ServiceAccount>>>,
     /// Its disruption budget.
     pub(super) budget: Option<Arc<PartialObjectMeta<PodDisruptionBudget>>>,
-    /// Its pods, without their specs.
+    /// Its pods; of their specs, what their containers' memory limits are.
     pub(super) pods: Vec<Arc<Pod>>,
 }
 

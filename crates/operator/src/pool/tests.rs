@@ -56,8 +56,9 @@ impl Operator {
             cluster: Cluster::new(server.client(), Leadership::always(), "operator-0"),
             stores,
             synced: Synced::new().0,
-            images: Images { worker: "petiole/worker:7".to_owned() },
+            images: Images { worker: "petiole/worker:7".to_owned(), pull_policy: "Never".to_owned() },
             memory: Arc::default(),
+            kills: Arc::default(),
             pace: Arc::new(Pace::new(Turns::default())),
             invalid: Invalid::default(),
         });
@@ -296,4 +297,48 @@ async fn nothing_is_judged_before_everything_was_listed() {
     }
     operator.reconcile(&pool()).await.unwrap();
     assert_eq!(operator.server.calls(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_container_that_was_killed_for_want_of_memory_is_told_of_once() {
+    let mut operator = Operator::new();
+    let pool = operator.look_after(&pool()).await;
+    let end = json!({
+        "reason": "OOMKilled", "exitCode": 137, "containerID": "containerd://0123456789abcdef01",
+        "finishedAt": Timestamp::now(),
+    });
+    let pod = json!({
+        "metadata": { "name": "resizer-1", "namespace": "photos", "labels": { names::POOL: "resizer" } },
+        "status": { "containerStatuses": [{
+            "name": "task", "image": "a", "imageID": "", "ready": true, "restartCount": 1,
+            "lastState": { "terminated": end },
+        }] },
+    });
+    operator.pods.apply_watcher_event(&Event::Apply(serde_json::from_value(pod).unwrap()));
+    operator.reconcile(&pool).await.unwrap();
+    assert_eq!(operator.server.calls(), ["POST events"]);
+    let event = operator
+        .server
+        .get("/apis/events.k8s.io/v1/namespaces/photos/events/resizer.0123456789abcdef")
+        .unwrap();
+    assert_eq!((&event["reason"], &event["type"]), (&json!("TaskOOMKilled"), &json!("Warning")));
+    assert_eq!(
+        (&event["regarding"]["name"], &event["related"]["name"]),
+        (&json!("resizer"), &json!("resizer-1"))
+    );
+    operator.reconcile(&pool).await.unwrap();
+    assert_eq!(operator.server.calls(), Vec::<String>::new());
+
+    // Another process that comes to lead finds the event there.
+    let context = Arc::get_mut(&mut operator.context).unwrap();
+    context.kills = Arc::default();
+    operator.reconcile(&pool).await.unwrap();
+    assert_eq!(operator.server.calls(), ["POST events"]);
+    assert_eq!(
+        operator
+            .server
+            .get("/apis/events.k8s.io/v1/namespaces/photos/events/resizer.0123456789abcdef")
+            .unwrap(),
+        event
+    );
 }

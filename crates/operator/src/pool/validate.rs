@@ -47,7 +47,7 @@ pub struct Validated {
     pub first_task_queue: String,
     /// Its tasks by name.
     pub tasks: BTreeMap<String, Task>,
-    /// The limits of a task that has none of its own.
+    /// The limits of a task that has none of its own, in a queue that has none either.
     pub defaults: Limits,
     /// The pods, as the user wants them: the short form `image` is one with nothing else.
     pub template: PodTemplate,
@@ -64,19 +64,23 @@ pub fn validate(pool: &WorkerPool, queues: &BTreeMap<String, TaskQueue>) -> Resu
             "the pool names no queue: write queues: [{taskQueue: NAME}]",
         )
     })?;
-    let defaults = defaults(pool, &queues)?;
+    let first_task_queue = first.name_any();
+    let (broker, results) = (one_broker(&queues)?, one_store(&queues)?);
+    let defaults =
+        Limits { hard: worker_limit(pool.spec.time_limit), soft: pool.spec.soft_time_limit.map(seconds) };
+    let queues = each_once(&queues, &defaults)?;
     let tasks = tasks(pool)?;
-    let grace_seconds = grace_seconds(pool, &tasks, &defaults)?;
+    let grace_seconds = grace_seconds(pool, &tasks, &queues, &defaults)?;
     Ok(Validated {
         namespace: pool.namespace().unwrap_or_default(),
         name: pool.name_any(),
         replicas: pool.spec.replicas,
         concurrency: pool.spec.concurrency,
         mode: mode(pool)?,
-        broker: one_broker(&queues)?,
-        results: one_store(&queues)?,
-        first_task_queue: first.name_any(),
-        queues: each_once(&queues)?,
+        broker,
+        results,
+        first_task_queue,
+        queues,
         tasks,
         defaults,
         template: template(pool)?,
@@ -142,7 +146,7 @@ fn same<'a, T: PartialEq>(
     }
 }
 
-fn each_once(queues: &[&TaskQueue]) -> Result<Vec<Queue>, Refusal> {
+fn each_once(queues: &[&TaskQueue], defaults: &Limits) -> Result<Vec<Queue>, Refusal> {
     let mut seen = BTreeSet::new();
     let queue = |queue: &&TaskQueue| {
         let name = queue.queue();
@@ -159,6 +163,7 @@ fn each_once(queues: &[&TaskQueue]) -> Result<Vec<Queue>, Refusal> {
             priority_steps: queue.spec.broker.redis.priority_steps.clone(),
             visibility_timeout: queue.spec.broker.redis.visibility_timeout.whole_seconds(),
             dead_letter: queue.dead_letter_queue(),
+            limits: limits(queue, defaults),
         })
     };
     queues.iter().map(queue).collect()
@@ -229,34 +234,20 @@ fn seconds(duration: Duration) -> f64 {
     duration.get().as_secs_f64()
 }
 
-/// The limits of a task that has none of its own: its queue's, cut to the pool's. The pool's file has one set of
-/// them, so the queues of a pool must agree.
-fn defaults(pool: &WorkerPool, queues: &[&TaskQueue]) -> Result<Limits, Refusal> {
-    same(queues, |queue| (queue.spec.time_limit, queue.spec.soft_time_limit)).map_err(|(one, other)| {
-        Refusal::new(
-            reasons::TIME_LIMITS_DIFFER,
-            format!(
-                "the TaskQueues {one} and {other} have different time limits: give them the same ones, or write them \
-                 into tasks[] of the pool"
-            ),
-        )
-    })?;
-    let queue = queues.first().map(|queue| &queue.spec);
-    let most = worker_limit(pool.spec.time_limit);
-    let queue_hard = queue.and_then(|queue| queue.time_limit).and_then(worker_limit);
-    let hard = match (queue_hard, most) {
-        (Some(queue), Some(most)) => Some(queue.min(most)),
-        (queue, most) => queue.or(most),
-    };
-    let soft = queue.and_then(|queue| queue.soft_time_limit).or(pool.spec.soft_time_limit).map(seconds);
-    // One that the hard limit forestalls would never be heard.
-    Ok(Limits { hard, soft: soft.filter(|soft| hard.is_none_or(|hard| *soft < hard)) })
+/// A queue's own limits, cut to the longest that any task of the pool may run.
+fn limits(queue: &TaskQueue, most: &Limits) -> Limits {
+    let hard = queue.spec.time_limit.and_then(worker_limit);
+    Limits {
+        hard: hard.map(|hard| most.hard.map_or(hard, |most| hard.min(most))),
+        soft: queue.spec.soft_time_limit.map(seconds),
+    }
 }
 
 /// As long as the longest task that can run here.
 fn grace_seconds(
     pool: &WorkerPool,
     tasks: &BTreeMap<String, Task>,
+    queues: &[Queue],
     defaults: &Limits,
 ) -> Result<u64, Refusal> {
     if let Some(grace) = pool.spec.drain.as_ref().and_then(|drain| drain.grace_period) {
@@ -268,10 +259,16 @@ fn grace_seconds(
             "timeLimit none needs drain.gracePeriod: how long a pod that is told to stop may wait for its tasks",
         )
     };
-    // In mode Serve a task that is not listed runs by the defaults; in mode Exec it does not run.
-    let unlisted = (pool.spec.mode == Mode::Serve).then_some(defaults.hard);
+    // Whatever a queue holds may have any name that the pool runs.
+    let of_queues = || queues.iter().map(|queue| queue.limits.hard.or(defaults.hard));
+    let of_task = |task: &Task| match task.limits.hard {
+        Some(hard) => vec![Some(hard)],
+        None => of_queues().collect(),
+    };
+    // In mode Serve a task that is not listed runs by its queue's limits; in mode Exec it does not run.
+    let unlisted = of_queues().filter(|_| pool.spec.mode == Mode::Serve);
     let mut longest = std::time::Duration::ZERO;
-    for hard in tasks.values().map(|task| task.limits.hard.or(defaults.hard)).chain(unlisted) {
+    for hard in tasks.values().flat_map(of_task).chain(unlisted) {
         let hard =
             std::time::Duration::try_from_secs_f64(hard.ok_or_else(unlimited)?).map_err(|_| unlimited())?;
         longest = longest.max(hard);

@@ -10,9 +10,12 @@ pub(super) struct Applied {
     pub(super) sample: Sample,
 }
 
-pub(super) fn apply(sampler: &Sampler, key: &QueueKey, watch: Option<Watch>) -> Applied {
+/// One that is being deleted and cannot be asked about any more is asked about as before: its Secret may go first, and
+/// messages may still have to be put back.
+pub(super) fn apply(sampler: &Sampler, key: &QueueKey, watch: Option<Watch>, leaves: bool) -> Applied {
     match watch {
         Some(watch) => sampler.watch(key.clone(), watch),
+        None if leaves => {}
         None => sampler.forget(key),
     }
     Applied { sample: sampler.latest(key).unwrap_or_default() }

@@ -5,21 +5,25 @@
 //!   Secret keys     addresses,       what to       to the        conditions, figures,
 //!                   or refusals      ask           sampler       events
 //! ```
+//!
+//! One that is being deleted is looked after until it has gone; then [`leave`] sees to what it leaves behind.
 
 mod apply;
 mod build;
+pub mod leave;
 mod observe;
 mod status;
 pub mod validate;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use petiole_api::TaskQueue;
+use petiole_api::{TaskQueue, TaskQueueStatus};
 
 use crate::cluster::{Cluster, ClusterError};
 use crate::invalid::Invalid;
@@ -78,34 +82,42 @@ pub async fn reconcile(queue: Arc<Guarded>, context: Arc<Context>) -> Result<Act
             return Ok(Action::await_change());
         }
     };
-    if queue.meta().deletion_timestamp.is_some() {
-        context.sampler.forget(&key);
-        return Ok(Action::await_change());
-    }
     // With the API server.
     let secrets = observe::observe(queue, &key, &context).await.map_err(QueueError::Observe)?;
     // Pure.
     let validated = validate::validate(queue, &secrets);
     let watch = build::build(&validated);
     // In this process only.
-    let applied = apply::apply(&context.sampler, &key, watch);
+    let leaves = queue.meta().deletion_timestamp.is_some();
+    let applied = apply::apply(&context.sampler, &key, watch, leaves);
+    if !context.cluster.leads() {
+        return Ok(Action::requeue(FIGURES));
+    }
     // Pure, but for the write that it may ask for.
     let status = status::status(queue, &validated, &applied, Timestamp::now());
-    if context.cluster.leads() {
-        let change = status::change(queue.status.as_ref(), &status);
-        if let Some(wait) = context.pace.due(&key, change) {
-            if !wait.is_zero() {
-                return Ok(Action::requeue(wait));
-            }
-            context.pace.turn(&key).await;
-            let written = context.cluster.write_status::<TaskQueue>(&key.namespace, &key.name, &status);
-            written.await.map_err(QueueError::Status)?;
-            for news in status::news(queue.status.as_ref(), &status) {
-                context.cluster.tell(&queue.object_ref(&()), &news.reason, news.good, &news.message).await;
-            }
-        }
+    let next = write(queue, &key, &status, &context).await?;
+    Ok(Action::requeue(next))
+}
+
+/// Writes the status, if it is time. Says when to look again.
+async fn write(
+    queue: &TaskQueue,
+    key: &QueueKey,
+    status: &TaskQueueStatus,
+    context: &Context,
+) -> Result<Duration, QueueError> {
+    let change = status::change(queue.status.as_ref(), status);
+    let Some(wait) = context.pace.due(key, change) else { return Ok(FIGURES) };
+    if !wait.is_zero() {
+        return Ok(wait);
     }
-    Ok(Action::requeue(FIGURES))
+    context.pace.turn(key).await;
+    let written = context.cluster.write_status::<TaskQueue>(&key.namespace, &key.name, status);
+    written.await.map_err(QueueError::Status)?;
+    for news in status::news(queue.status.as_ref(), status) {
+        context.cluster.tell(&queue.object_ref(&()), &news.reason, news.good, &news.message).await;
+    }
+    Ok(FIGURES)
 }
 
 #[cfg(test)]

@@ -113,10 +113,18 @@ fn safe<'a>(hazards: impl Iterator<Item = &'a Hazard>, asked: bool) -> Fact {
     Fact { kind: conditions::BROKER_SAFE, status, reason, message }
 }
 
+/// Whether there is work.
+fn is_busy(status: &TaskQueueStatus) -> bool {
+    [status.ready, status.reserved, status.scheduled].into_iter().flatten().any(|figure| figure > 0)
+}
+
 /// What a write of `new` would change. That figures were read again is no change.
 pub(super) fn change(old: Option<&TaskQueueStatus>, new: &TaskQueueStatus) -> Change {
     let Some(old) = old else { return Change::State };
-    if old.observed_generation != new.observed_generation || news::differ(&old.conditions, &new.conditions) {
+    if old.observed_generation != new.observed_generation
+        || news::differ(&old.conditions, &new.conditions)
+        || is_busy(old) != is_busy(new)
+    {
         return Change::State;
     }
     let same_time = TaskQueueStatus { last_sample_time: old.last_sample_time.clone(), ..new.clone() };
@@ -197,6 +205,24 @@ mod tests {
         assert_eq!(change(Some(&first), &next(&queue, seen(Some(Ok(4)), Some(Ok(()))))), Change::Figures);
         let down = next(&queue, seen(Some(Err(reasons::UNREACHABLE)), Some(Ok(()))));
         assert_eq!(change(Some(&first), &down), Change::State);
+    }
+
+    #[test]
+    fn that_work_comes_or_has_gone_is_written_at_once() {
+        let queue = with_store();
+        let seen = |depth: Depth| Sample { broker: Some(Ok((depth, time(7)))), ..seen(None, Some(Ok(()))) };
+        let empty = next(&queue, seen(Depth { dead: 1, consumers: 1, ..Depth::default() }));
+        for busy in [
+            Depth { ready: 1, ..Depth::default() },
+            Depth { reserved: 1, ..Depth::default() },
+            Depth { scheduled: 1, ..Depth::default() },
+        ] {
+            let busy = next(&queue, seen(busy));
+            assert_eq!(change(Some(&empty), &busy), Change::State);
+            assert_eq!(change(Some(&busy), &empty), Change::State);
+        }
+        let none = next(&queue, seen(Depth::default()));
+        assert_eq!(change(Some(&empty), &none), Change::Figures);
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! The five steps together, with an API server and brokers in memory.
 
+mod leaving;
+
+use std::sync::Mutex;
+
 use async_trait::async_trait;
 use http::StatusCode;
 use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Worker};
 use petiole_results::Store;
 use petiole_results::redis::EndpointError;
 use serde_json::json;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
@@ -16,13 +21,38 @@ use crate::pace::Turns;
 use crate::sampler::address::Address;
 use crate::sampler::connect::Connect;
 
-/// A broker that always answers.
-struct Answers;
+/// A broker with one queue.
+#[derive(Default)]
+struct Broker {
+    depth: Mutex<Depth>,
+    down: Mutex<bool>,
+    /// Parked messages were to be put back.
+    asked: Notify,
+}
+
+impl Broker {
+    fn holds(&self, depth: Depth) {
+        *self.depth.lock().unwrap() = depth;
+    }
+
+    fn is_down(&self, down: bool) {
+        *self.down.lock().unwrap() = down;
+    }
+
+    fn answer<T>(&self, doing: &'static str, answer: impl FnOnce(&mut Depth) -> T) -> Result<T, BrokerError> {
+        if *self.down.lock().unwrap() {
+            return Err(BrokerError::Unreachable { doing, source: "connection refused".into() });
+        }
+        Ok(answer(&mut self.depth.lock().unwrap()))
+    }
+}
+
+struct Shared(Arc<Broker>);
 
 #[async_trait]
-impl Inspector for Answers {
+impl Inspector for Shared {
     async fn depths(&self, queues: &[QueueName]) -> Result<Vec<Depth>, BrokerError> {
-        Ok(vec![Depth { ready: 3, ..Depth::default() }; queues.len()])
+        self.0.answer("count messages", |depth| vec![*depth; queues.len()])
     }
 
     async fn workers(&self) -> Result<Vec<Worker>, BrokerError> {
@@ -33,16 +63,27 @@ impl Inspector for Answers {
         Ok(0)
     }
 
+    /// Workers park them again at once.
+    async fn unpark(&self, _: &QueueName) -> Result<usize, BrokerError> {
+        self.0.asked.notify_one();
+        self.0.answer("return parked messages", |depth| {
+            let parked = depth.scheduled;
+            if depth.consumers == 0 {
+                depth.scheduled = 0;
+                depth.ready += parked;
+            }
+            usize::try_from(parked).unwrap()
+        })
+    }
+
     async fn hazards(&self) -> Result<Vec<Hazard>, BrokerError> {
         Ok(Vec::new())
     }
 }
 
-struct Connections;
-
-impl Connect for Connections {
+impl Connect for Shared {
     fn broker(&self, _: &Address) -> Result<Arc<dyn Inspector>, EndpointError> {
-        Ok(Arc::new(Answers))
+        Ok(Arc::new(Self(self.0.clone())))
     }
 
     fn results(&self, address: &Address) -> Result<Arc<dyn Store>, EndpointError> {
@@ -51,8 +92,15 @@ impl Connect for Connections {
 }
 
 fn operator(leadership: Leadership) -> (ApiServer, Arc<Context>, UnboundedReceiver<QueueKey>) {
+    operator_on(Arc::default(), leadership)
+}
+
+fn operator_on(
+    broker: Arc<Broker>,
+    leadership: Leadership,
+) -> (ApiServer, Arc<Context>, UnboundedReceiver<QueueKey>) {
     let server = ApiServer::default();
-    let (sampler, changed) = Sampler::new(Arc::new(Connections));
+    let (sampler, changed) = Sampler::new(Arc::new(Shared(broker)));
     let context = Context {
         cluster: Cluster::new(server.client(), leadership, "operator-0"),
         sampler,
@@ -71,7 +119,7 @@ async fn look_after(queue: &TaskQueue, context: &Arc<Context>) -> Result<Action,
 fn with_status(queue: &TaskQueue, context: &Context) -> TaskQueue {
     let secrets = crate::secrets::Values::new();
     let validated = validate::validate(queue, &secrets);
-    let applied = apply::apply(&context.sampler, &key(queue), build::build(&validated));
+    let applied = apply::apply(&context.sampler, &key(queue), build::build(&validated), false);
     let status = status::status(queue, &validated, &applied, Timestamp::UNIX_EPOCH);
     TaskQueue { status: Some(status), ..queue.clone() }
 }
@@ -161,4 +209,35 @@ async fn an_object_that_cannot_be_read_is_told_once() {
         reconcile(Arc::new(object.clone()), context.clone()).await.unwrap();
     }
     assert_eq!(server.calls(), ["PATCH taskqueues/broken/status"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_work_comes_is_written_at_once_and_that_more_comes_is_not() {
+    let broker = Arc::new(Broker::default());
+    let (server, context, mut changed) = operator_on(broker.clone(), Leadership::always());
+    look_after(&queue("thumbnails"), &context).await.unwrap();
+    for _ in 0..2 {
+        changed.recv().await;
+    }
+    look_after(&queue("thumbnails"), &context).await.unwrap();
+    let empty = with_status(&queue("thumbnails"), &context);
+    server.calls();
+
+    broker.holds(Depth { ready: 1, ..Depth::default() });
+    assert_eq!(changed.recv().await, Some(key(&empty)));
+    look_after(&empty, &context).await.unwrap();
+    assert_eq!(server.calls(), ["PATCH taskqueues/thumbnails/status"]);
+
+    let busy = with_status(&empty, &context);
+    broker.holds(Depth { ready: 2, ..Depth::default() });
+    let seen =
+        || context.sampler.latest(&key(&busy)).and_then(|sample| sample.depth().map(|depth| depth.ready));
+    for _ in 0..10 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(seen(), Some(2));
+    assert!(changed.try_recv().is_err());
+    assert_ne!(look_after(&busy, &context).await.unwrap(), Action::await_change());
+    assert_eq!(server.calls(), Vec::<String>::new());
 }

@@ -27,6 +27,16 @@ pub struct Address {
 }
 
 impl Address {
+    /// Whether `other` means the same keys: the same server, database and prefix, whoever asks. Two names of one server
+    /// count as two.
+    pub fn is_place_of(&self, other: &Self) -> bool {
+        let place = |address: &Self| {
+            let endpoint = address.endpoint().ok()?;
+            Some((endpoint.to_string(), endpoint.db(), endpoint.key_prefix().to_owned()))
+        };
+        place(self).is_some_and(|mine| place(other) == Some(mine))
+    }
+
     /// As the Redis back ends take it; or what to write instead.
     pub fn endpoint(&self) -> Result<Endpoint, EndpointError> {
         let mut endpoint = Endpoint::parse(&self.url)?.with_key_prefix(&self.key_prefix);
@@ -69,7 +79,28 @@ mod tests {
 
     #[test]
     fn a_rotated_password_is_another_address() {
-        let with = |password: &str| Address { password: Some(password.to_owned()), ..Address::default() };
+        let with = |password: &str| Address {
+            url: "redis://redis".to_owned(),
+            password: Some(password.to_owned()),
+            ..Address::default()
+        };
         assert_ne!(with("old"), with("new"));
+        assert!(with("old").is_place_of(&with("new")));
+    }
+
+    #[test]
+    fn a_place_is_a_server_a_database_and_a_prefix() {
+        let at = |url: &str, prefix: &str| Address {
+            url: url.to_owned(),
+            key_prefix: prefix.to_owned(),
+            ..Address::default()
+        };
+        let place = at("redis://redis/0", "a");
+        assert!(place.is_place_of(&at("redis://user:password@redis:6379", "a")));
+        for other in
+            [at("redis://redis/1", "a"), at("redis://redis/0", "b"), at("redis://other/0", "a"), at("", "a")]
+        {
+            assert!(!place.is_place_of(&other), "{other:?}");
+        }
     }
 }

@@ -6,10 +6,12 @@
 //! ```
 //!
 //! Every replica of the operator samples; what it sees stays in memory. [`address`] is what tells connections
-//! apart, [`sample`] what was seen, [`connect`] where connections come from, [`task`] what asks.
+//! apart, [`sample`] what was seen, [`connect`] where connections come from, [`task`] what asks, [`left`] what is left of
+//! a queue that has gone.
 
 pub mod address;
 pub mod connect;
+pub mod left;
 pub mod sample;
 mod task;
 
@@ -23,6 +25,7 @@ use tokio::sync::mpsc;
 
 use self::address::Address;
 use self::connect::Connect;
+use self::left::Left;
 use self::sample::{Problem, Sample};
 
 /// A `TaskQueue`, by its namespace and name.
@@ -65,6 +68,8 @@ struct State {
 struct Watched {
     watch: Watch,
     sample: Sample,
+    /// See [`Sampler::retain`].
+    denied: bool,
 }
 
 impl Sampler {
@@ -105,7 +110,7 @@ impl Sampler {
                 Err(error) => sample.results = Some(Err(Problem::from(&error))),
             }
         }
-        state.queues.insert(key, Watched { watch, sample });
+        state.queues.insert(key, Watched { watch, sample, denied: false });
     }
 
     /// Asks no more about a queue.
@@ -113,9 +118,21 @@ impl Sampler {
         self.0.lock().queues.remove(key);
     }
 
-    /// Asks no more about queues that `keep` denies.
+    /// Asks no more about a queue, and gives back what is left of it; nothing, when there was no way to ask about it.
+    pub fn leave(&self, key: &QueueKey) -> Option<Left> {
+        let mut state = self.0.lock();
+        let Watched { watch, sample, .. } = state.queues.remove(key)?;
+        let broker = state.brokers.get(&watch.broker)?.clone();
+        Some(Left { key: key.clone(), watch, broker, sample })
+    }
+
+    /// Asks no more about queues that `keep` denies for the second time. The first time, whoever [leaves](Self::leave)
+    /// them may be about to.
     pub fn retain(&self, keep: impl Fn(&QueueKey) -> bool) {
-        self.0.lock().queues.retain(|key, _| keep(key));
+        self.0.lock().queues.retain(|key, watched| {
+            let denied_before = std::mem::replace(&mut watched.denied, !keep(key));
+            !(watched.denied && denied_before)
+        });
     }
 
     /// What was seen of a queue last; nothing, when nobody asks about it.
@@ -126,6 +143,17 @@ impl Sampler {
     /// What was seen of all queues last.
     pub fn all(&self) -> Vec<(QueueKey, Sample)> {
         self.0.lock().queues.iter().map(|(key, watched)| (key.clone(), watched.sample.clone())).collect()
+    }
+
+    /// Another `TaskQueue` that is the same queue at the same place as one that has been left.
+    pub fn twin(&self, left: &Left) -> Option<QueueKey> {
+        let state = self.0.lock();
+        let is_twin = |(other, Watched { watch, .. }): &(&QueueKey, &Watched)| {
+            **other != left.key
+                && watch.queue.name == left.watch.queue.name
+                && watch.broker.is_place_of(&left.watch.broker)
+        };
+        state.queues.iter().find(is_twin).map(|(other, _)| other.clone())
     }
 
     /// Ends the leases of every incarnation of a worker whose name begins with `identity`, on the broker of this

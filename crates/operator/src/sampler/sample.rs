@@ -28,8 +28,9 @@ pub struct Problem {
 }
 
 impl Sample {
-    /// Whether someone who only knows `other` has to be told: what is reachable or at risk has changed, not how much
-    /// there is. Another message for the same reason is none, since it may hold what changes each time.
+    /// Whether someone who only knows `other` has to be told: what is reachable or at risk has changed, or whether there
+    /// is work; not how much there is. Another message for the same reason is none, since it may hold what changes each
+    /// time.
     pub fn differs_from(&self, other: &Self) -> bool {
         fn state<T>(answer: Option<&Result<T, Problem>>) -> Option<Result<(), &'static str>> {
             answer.map(|answer| answer.as_ref().map(|_| ()).map_err(|problem| problem.reason))
@@ -37,7 +38,18 @@ impl Sample {
         state(self.broker.as_ref()) != state(other.broker.as_ref())
             || state(self.results.as_ref()) != state(other.results.as_ref())
             || self.hazards != other.hazards
+            || self.depth().map(is_busy) != other.depth().map(is_busy)
     }
+
+    /// Its depth, when that could be read.
+    pub fn depth(&self) -> Option<&Depth> {
+        self.broker.as_ref()?.as_ref().ok().map(|(depth, _)| depth)
+    }
+}
+
+/// Whether there is work.
+fn is_busy(Depth { ready, reserved, scheduled, dead: _, consumers: _ }: &Depth) -> bool {
+    ready + reserved + scheduled > 0
 }
 
 impl From<&BrokerError> for Problem {
@@ -86,5 +98,19 @@ mod tests {
         assert!(!broker(Err("a")).differs_from(&broker(Err("b"))));
         assert!(broker(Ok(1)).differs_from(&broker(Err("a"))));
         assert!(broker(Ok(1)).differs_from(&Sample::default()));
+    }
+
+    #[test]
+    fn that_work_comes_or_has_gone_has_to_be_told() {
+        assert!(broker(Ok(0)).differs_from(&broker(Ok(1))));
+        assert!(broker(Ok(1)).differs_from(&broker(Ok(0))));
+        assert!(!broker(Ok(0)).differs_from(&broker(Ok(0))));
+        let with = |reserved, scheduled| {
+            let depth = Depth { reserved, scheduled, ..Depth::default() };
+            Sample { broker: Some(Ok((depth, Timestamp::UNIX_EPOCH))), ..Sample::default() }
+        };
+        assert!(!with(1, 0).differs_from(&broker(Ok(1))), "what waited is held");
+        assert!(with(0, 1).differs_from(&with(0, 0)));
+        assert!(!with(1, 2).differs_from(&with(3, 0)));
     }
 }

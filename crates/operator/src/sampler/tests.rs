@@ -48,6 +48,10 @@ impl Inspector for Shared {
         Ok(usize::from(self.0.workers.lock().unwrap().remove(incarnation)))
     }
 
+    async fn unpark(&self, queue: &QueueName) -> Result<usize, BrokerError> {
+        Ok(queue.name.len())
+    }
+
     async fn hazards(&self) -> Result<Vec<Hazard>, BrokerError> {
         Ok(vec![Hazard { reason: "EvictsKeys", message: String::new() }])
     }
@@ -199,4 +203,56 @@ async fn every_incarnation_of_an_ended_pod_is_ended_and_no_other() {
     assert_eq!(sampler.end(&key("a"), "uid1").await.unwrap(), Some(2));
     assert_eq!(fake.workers.lock().unwrap().iter().collect::<Vec<_>>(), ["uid12-0a"]);
     assert_eq!(sampler.end(&key("b"), "uid1").await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_twin_is_the_same_queue_at_the_same_place_and_another_object() {
+    let (_, sampler, _changed) = sampler();
+    sampler.watch(key("a"), on("redis://one", "mail"));
+    for (name, watch) in [("b", on("redis://two", "mail")), ("c", on("redis://one", "print"))] {
+        sampler.watch(key(name), watch);
+    }
+    let left = sampler.leave(&key("a")).unwrap();
+    assert_eq!(sampler.twin(&left), None);
+    sampler.watch(key("a"), on("redis://one", "mail"));
+    assert_eq!(sampler.twin(&left), None);
+    sampler.watch(key("d"), on("redis://user@one:6379/0", "mail"));
+    assert_eq!(sampler.twin(&left), Some(key("d")));
+    sampler.leave(&key("d"));
+    assert_eq!(sampler.twin(&left), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_queue_keeps_the_connection_to_its_broker() {
+    let (fake, sampler, mut changed) = sampler();
+    sampler.watch(key("a"), on("redis://one", "mail"));
+    change(&mut changed).await;
+    let left = sampler.leave(&key("a")).unwrap();
+    assert_eq!(sampler.latest(&key("a")), None);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    tokio::task::yield_now().await;
+    assert!(sampler.0.lock().brokers.is_empty());
+    let (returned, depth) = left.unpark().await.unwrap();
+    assert_eq!((returned, depth.ready), (4, 4));
+    assert_eq!(fake.connections.load(Ordering::Relaxed), 1);
+    assert!(sampler.leave(&key("a")).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_of_a_queue_that_could_not_be_asked_about() {
+    let (_, sampler, _changed) = sampler();
+    sampler.watch(key("a"), on("amqp://one", "four"));
+    assert!(sampler.leave(&key("a")).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_is_forgotten_when_it_was_denied_twice_in_a_row() {
+    let (_, sampler, _changed) = sampler();
+    sampler.watch(key("a"), on("redis://one", "four"));
+    for keep in [false, true, false] {
+        sampler.retain(|_| keep);
+        assert!(sampler.latest(&key("a")).is_some());
+    }
+    sampler.retain(|_| false);
+    assert_eq!(sampler.latest(&key("a")), None);
 }

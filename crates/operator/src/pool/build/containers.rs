@@ -36,6 +36,7 @@ pub(super) fn install(images: &Images) -> Value {
     json!({
         "name": names::INSTALL,
         "image": images.worker,
+        "imagePullPolicy": images.pull_policy,
         "command": [paths::RUNNER_IN_IMAGE, "install", paths::RUNNER_FOLDER],
         "securityContext": our_security(),
         "resources": { "requests": { "cpu": "10m", "memory": "16Mi" } },
@@ -65,6 +66,7 @@ pub(super) fn worker(images: &Images, secrets: bool) -> Value {
     json!({
         "name": names::WORKER,
         "image": images.worker,
+        "imagePullPolicy": images.pull_policy,
         "command": [paths::WORKER_IN_IMAGE],
         "restartPolicy": "Always",
         "env": [

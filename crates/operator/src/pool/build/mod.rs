@@ -19,6 +19,8 @@ use crate::pool::paths;
 pub struct Images {
     /// The worker, which also brings the runner.
     pub worker: String,
+    /// When the kubelet pulls it: `IfNotPresent`, `Always` or `Never`.
+    pub pull_policy: String,
 }
 
 /// Every object that a pool is made of, as it is sent to the API server.

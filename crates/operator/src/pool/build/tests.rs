@@ -10,7 +10,7 @@ fn owner() -> OwnerReference {
 }
 
 fn built(pool: &petiole_api::WorkerPool, queue: petiole_api::TaskQueue) -> Desired {
-    let images = Images { worker: "petiole/worker:7".to_owned() };
+    let images = Images { worker: "petiole/worker:7".to_owned(), pull_policy: "Always".to_owned() };
     build(&validate(pool, &by_name([queue])).unwrap(), &owner(), &images)
 }
 
@@ -48,6 +48,19 @@ fn the_selector_is_the_pools_name_alone() {
         desired.deployment.body["spec"]["template"]["metadata"]["labels"]["petiole.dev/pool"],
         "resizer"
     );
+}
+
+#[test]
+fn our_containers_are_pulled_as_the_operator_is_told_and_the_users_as_the_template_says() {
+    let desired = plain();
+    let pod = pod(&desired);
+    for (list, name, policy) in [
+        ("initContainers", "install-runner", json!("Always")),
+        ("initContainers", "worker", json!("Always")),
+        ("containers", "task", Value::Null),
+    ] {
+        assert_eq!(named(&pod[list], name)["imagePullPolicy"], policy, "{name}");
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ fn a_queue_brings_what_the_workers_need_to_know_of_it() {
         priority_steps: vec![0, 5],
         visibility_timeout: 7200,
         dead_letter: "celery.dead".to_owned(),
+        limits: Limits::default(),
     };
     assert_eq!(validated.queues, vec![expected]);
     assert_eq!(validated.first_task_queue, "thumbnails");
@@ -69,24 +70,28 @@ fn one_queue_under_two_names_is_refused() {
 }
 
 #[test]
-fn a_queues_limits_are_cut_to_the_pools() {
+fn a_queues_limits_are_its_own_and_cut_to_the_pools() {
     let limits = |queue_limits: serde_json::Value| {
         let queue = queue_with("thumbnails", queue_limits);
         let pool = pool_with(json!({ "timeLimit": "10m", "softTimeLimit": "9m" }));
-        let Limits { hard, soft } = validate(&pool, &by_name([queue])).unwrap().defaults;
+        let validated = validate(&pool, &by_name([queue])).unwrap();
+        assert_eq!(validated.defaults, Limits { hard: Some(600.0), soft: Some(540.0) });
+        let Limits { hard, soft } = validated.queues[0].limits;
         (hard, soft)
     };
-    assert_eq!(limits(json!({})), (Some(600.0), Some(540.0)));
+    assert_eq!(limits(json!({})), (None, None));
     assert_eq!(limits(json!({ "timeLimit": "1m", "softTimeLimit": "30s" })), (Some(60.0), Some(30.0)));
-    assert_eq!(limits(json!({ "timeLimit": "none" })), (Some(600.0), Some(540.0)));
-    assert_eq!(limits(json!({ "timeLimit": "20m", "softTimeLimit": "15m" })), (Some(600.0), None));
+    assert_eq!(limits(json!({ "timeLimit": "none" })), (None, None));
+    assert_eq!(limits(json!({ "timeLimit": "20m", "softTimeLimit": "15m" })), (Some(600.0), Some(900.0)));
 }
 
 #[test]
-fn queues_that_want_different_limits_are_refused() {
+fn each_queue_of_a_pool_has_limits_of_its_own() {
     let pool = pool_with(json!({ "queues": [{ "taskQueue": "a" }, { "taskQueue": "b" }] }));
     let b = queue_with("b", json!({ "timeLimit": "1m" }));
-    refused(&pool, [queue("a"), b], reasons::TIME_LIMITS_DIFFER, "TaskQueues a and b");
+    let queues = validate(&pool, &by_name([queue("a"), b])).unwrap().queues;
+    let hard: Vec<Option<f64>> = queues.iter().map(|queue| queue.limits.hard).collect();
+    assert_eq!(hard, [None, Some(60.0)]);
 }
 
 #[test]
@@ -118,6 +123,22 @@ fn the_grace_period_is_made_for_the_longest_task_that_can_run() {
     assert_eq!(grace(serve), Ok(3600 + GRACE_MARGIN_SECONDS));
     assert_eq!(grace(json!({ "timeLimit": "none", "tasks": task("1m") })), Ok(60 + GRACE_MARGIN_SECONDS));
     assert!(grace(json!({ "timeLimit": "none" })).is_err());
+}
+
+#[test]
+fn the_grace_period_is_made_for_the_most_patient_of_the_queues() {
+    let grace = |task: serde_json::Value, limits: [&str; 2]| {
+        let [a, b] = [("a", limits[0]), ("b", limits[1])]
+            .map(|(name, limit)| queue_with(name, json!({ "timeLimit": limit })));
+        let task = crate::fixtures::with(json!({ "name": "make", "command": ["a"] }), task);
+        let pool =
+            pool_with(json!({ "queues": [{ "taskQueue": "a" }, { "taskQueue": "b" }], "tasks": [task] }));
+        validate(&pool, &by_name([a, b])).unwrap().grace_seconds - GRACE_MARGIN_SECONDS
+    };
+    assert_eq!(grace(json!({}), ["1m", "2m"]), 120);
+    assert_eq!(grace(json!({}), ["1m", "2h"]), 3600, "no queue has more than the pool");
+    assert_eq!(grace(json!({}), ["1m", "none"]), 3600);
+    assert_eq!(grace(json!({ "timeLimit": "5m" }), ["1m", "2m"]), 300, "the task's own comes first");
 }
 
 #[test]
