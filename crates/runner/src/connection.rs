@@ -15,7 +15,7 @@ use petiole_contract::frame::{self, FrameError};
 use crate::outbox::Outbox;
 
 /// How much is read before the runner looks at its other duties; and what the buffer keeps while it is empty.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Connection {

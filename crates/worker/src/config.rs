@@ -37,7 +37,8 @@ pub struct Flags {
     /// A file to write that address to, for port 0.
     #[arg(long)]
     admin_file: Option<PathBuf>,
-    /// Names this pod for ever: its UID. Each incarnation's name begins with it.
+    /// Names this pod for ever: its UID. Each incarnation's name begins with it. A worker that starts ends the leases
+    /// of others of this identity, so no two that run at the same time may share one.
     #[arg(long, env = "PETIOLE_POD_UID")]
     identity: String,
     /// The name that Celery's tools show: `celery@<pod>`.

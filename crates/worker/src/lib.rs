@@ -11,6 +11,7 @@
 //!   between them.
 //! - [`worker`]: the loop that holds them together. [`drain`]: how it stops. [`session`]: one incarnation of the worker. [`lease`]: how it
 //!   says that it lives. [`socket`]: frames from and to the task container.
+//! - [`predecessor`]: what an earlier process of this pod still holds.
 //! - [`connect`]: where broker and store come from; [`redis`] is the real one. [`config`]: flags and the pool's file.
 //!   [`metrics`]: what is counted.
 
@@ -23,6 +24,7 @@ pub mod endpoint;
 pub mod lease;
 pub mod metrics;
 pub mod outcome;
+pub mod predecessor;
 pub mod receive;
 pub mod redis;
 pub mod run;

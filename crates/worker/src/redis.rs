@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use petiole_broker::redis::{Config, RedisConsumer, RedisLease, Timeouts};
-use petiole_broker::{BrokerError, Consumer, Lease, QueueName, Worker};
+use petiole_broker::redis::{Config, RedisConsumer, RedisInspector, RedisLease, Timeouts};
+use petiole_broker::{BrokerError, Consumer, Inspector, Lease, QueueName, Worker};
 use petiole_contract::pool::{self, Pool};
 use petiole_process::log::Chain;
 use petiole_results::Store;
@@ -75,5 +75,9 @@ impl Connect for RedisConnect {
     async fn store(&self) -> Result<Option<Arc<dyn Store>>, BrokerError> {
         let Some(results) = &self.results else { return Ok(None) };
         Ok(Some(Arc::new(RedisStore::new(read(results, "results")?, Timeouts::default()))))
+    }
+
+    async fn inspector(&self) -> Result<Arc<dyn Inspector>, BrokerError> {
+        Ok(Arc::new(RedisInspector::new(read(&self.broker, "broker")?, Timeouts::default())))
     }
 }

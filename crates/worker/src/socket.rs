@@ -23,8 +23,11 @@ use crate::run::Peer;
 /// that only these two containers mount.
 const SOCKET_MODE: u32 = 0o666;
 
-/// A read takes at most so much: a few batches of frames.
-const CHUNK: usize = 256 * 1024;
+/// Room for one read: a batch of frames. Also what a buffer keeps while it is empty.
+const CHUNK: usize = 16 * 1024;
+
+/// What waits to be written is gathered up to about so much for one call.
+const GATHERED: usize = 64 * 1024;
 
 /// What happens on the socket.
 #[derive(Debug)]
@@ -168,17 +171,25 @@ async fn read(
             return Ok(());
         }
         while let Some(found) = frame::cut(&buffer).map_err(SocketError::Frame)? {
+            let taken = found.taken;
             let event = match kind {
                 None => {
                     let (first, event) = introduce(peer, found.header)?;
                     kind = Some(first);
-                    buffer.advance(found.taken);
+                    buffer.advance(taken);
+                    event
+                }
+                // A payload that is small beside the buffer is copied: otherwise it would keep all of it.
+                Some(kind) if taken < CHUNK => {
+                    let event = understand(kind, found.header, Bytes::copy_from_slice(found.payload))?;
+                    buffer.advance(taken);
                     event
                 }
                 Some(kind) => {
                     let header = found.header.len();
-                    let taken = found.taken;
-                    let mut whole = buffer.split_to(taken).freeze();
+                    let rest = BytesMut::from(&buffer[taken..]);
+                    let mut whole = std::mem::replace(&mut buffer, rest).freeze();
+                    whole.truncate(taken);
                     whole.advance(frame::PREFIX);
                     let header = whole.split_to(header);
                     understand(kind, &header, whole)?
@@ -220,20 +231,15 @@ fn understand(kind: Kind, header: &[u8], payload: Bytes) -> Result<SocketEvent, 
 
 /// Writes what comes, all that has gathered by one call.
 async fn write(mut half: OwnedWriteHalf, mut bytes: mpsc::UnboundedReceiver<Vec<u8>>) {
-    let mut gathered = Vec::new();
-    loop {
-        let mut parts = Vec::new();
-        if bytes.recv_many(&mut parts, 64).await == 0 {
-            return;
-        }
-        gathered.clear();
-        for part in parts {
-            gathered.extend_from_slice(&part);
+    while let Some(mut gathered) = bytes.recv().await {
+        while gathered.len() < GATHERED
+            && let Ok(more) = bytes.try_recv()
+        {
+            gathered.extend_from_slice(&more);
         }
         if half.write_all(&gathered).await.is_err() {
             // The reading half learns of it and says so.
             return;
         }
-        gathered.shrink_to(CHUNK);
     }
 }

@@ -25,6 +25,7 @@ use crate::drain::Drain;
 use crate::lease::LeaseError;
 use crate::metrics::Metrics;
 use crate::outcome::Outcome;
+use crate::predecessor::{self, Incarnations};
 use crate::run::{Effects, Ended, Peer, Runs};
 use crate::session::{Session, SessionEvent};
 use crate::settle::Settle;
@@ -41,10 +42,15 @@ const ALIVE: Duration = Duration::from_secs(1);
 const PAUSED: Duration = Duration::from_secs(4);
 
 /// Socket events that wait to be handled; a flood of frames holds up the peer, not our memory.
-const SOCKET_EVENTS: usize = 4096;
+const SOCKET_EVENTS: usize = 512;
 
-/// Messages that have ended and are not committed yet; more, and no further ones are fetched.
-const UNCOMMITTED: usize = 1024;
+/// Messages that have ended and are not committed yet; more, and no further ones are fetched. Twice what is being
+/// committed at a time: their results wait here.
+const UNCOMMITTED: usize = 512;
+
+/// The most messages that one request asks for. An answer, and what is made of it, is when the worker's memory is
+/// largest.
+const REQUEST: usize = 128;
 
 /// Parts of the worker that must be there before it is ready.
 pub mod part {
@@ -60,8 +66,9 @@ pub struct Worker {
     pub(crate) runs: Runs,
     settle: Settle,
     connect: Arc<dyn Connect>,
-    /// What every incarnation's name begins with: the pod's UID.
-    identity: String,
+    incarnations: Incarnations,
+    /// Until the first runner says hello: from then on no task of this pod's earlier workers is left.
+    earlier: Option<Incarnations>,
     pub(crate) session: Option<Session>,
     events: mpsc::UnboundedReceiver<SessionEvent>,
     requested: bool,
@@ -90,12 +97,14 @@ impl Worker {
         let (_, events) = mpsc::unbounded_channel();
         ready.missing(part::BROKER, "not connected yet");
         ready.missing(part::TASK, "the runner is not connected");
+        let incarnations = Incarnations::of(identity);
         Ok(Self {
             admit: Admit::new(pool)?,
             runs: Runs::new(&pool.mode, pool.concurrency),
             settle: Settle::new(pool, nodename),
             connect,
-            identity,
+            earlier: Some(incarnations.clone()),
+            incarnations,
             session: None,
             events,
             requested: false,
@@ -160,8 +169,7 @@ impl Worker {
     }
 
     fn begin(&mut self) -> Result<(), LeaseError> {
-        let incarnation = format!("{}-{:08x}", self.identity, uuid::Uuid::new_v4().as_fields().0);
-        let (session, events) = Session::begin(&self.connect, incarnation)?;
+        let (session, events) = Session::begin(&self.connect, self.incarnations.name())?;
         self.session = Some(session);
         self.events = events;
         self.requested = false;
@@ -221,7 +229,7 @@ impl Worker {
             return;
         }
         match self.admit.admit(delivery, wall) {
-            Admission::Run(work) => self.runs.take(tag, *work, now, effects),
+            Admission::Run(work) => self.runs.take(tag, work, now, effects),
             Admission::Hold(until) => {
                 self.settle(Settlement { tag, record: None, disposition: Disposition::Park(until) });
             }
@@ -250,6 +258,9 @@ impl Worker {
                     self.drain = Drain::No;
                     self.runs.resume();
                     self.begin()?;
+                }
+                if let Some(incarnations) = self.earlier.take() {
+                    tokio::spawn(predecessor::end(self.connect.clone(), incarnations));
                 }
                 self.runs.runner_connected(peer, now, effects);
             }
@@ -363,7 +374,7 @@ impl Worker {
         let uncommitted = session.holding.len().saturating_sub(self.runs.count().0);
         let wants = self.runs.wants();
         if wants > 0 && uncommitted < UNCOMMITTED {
-            self.requested = session.request(wants);
+            self.requested = session.request(wants.min(REQUEST));
         }
     }
 

@@ -206,6 +206,8 @@ fn prepare(
                 pool: number,
                 index,
                 label: format!("{name}/{index}"),
+                // Another `petiole dev` on the same broker may have a pool of the same name.
+                identity: format!("{name}-{index}-{}", uuid::Uuid::new_v4().simple()),
                 programs: programs.clone(),
                 config: config.clone(),
                 folder: own,

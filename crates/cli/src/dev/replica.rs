@@ -32,6 +32,9 @@ pub struct Replica {
     pub index: usize,
     /// `pool/index`, before each line of its output.
     pub label: String,
+    /// What stands for its pod's UID: the same for each of its workers, and never another replica's. A worker that is
+    /// started again ends the leases of those before it by this name.
+    pub identity: String,
     /// Where the programs are.
     pub programs: PathBuf,
     /// The pool's file.
@@ -125,7 +128,7 @@ impl Replica {
                     .args(["--admin", "127.0.0.1:0"])
                     .arg("--admin-file")
                     .arg(self.address_file())
-                    .env("PETIOLE_POD_UID", self.label.replace('/', "-"))
+                    .env("PETIOLE_POD_UID", &self.identity)
                     .env("PETIOLE_NODENAME", format!("celery@{}", self.label.replace('/', "-")))
                     .env("PETIOLE_LOG_FORMAT", "text");
             }

@@ -10,7 +10,8 @@ use crate::work::Work;
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) tag: Tag,
-    pub(super) work: Work,
+    /// Boxed: the table of attempts, which is never full, would be of its size.
+    pub(super) work: Box<Work>,
     pub(super) state: State,
     pub(super) since: Instant,
 }

@@ -15,7 +15,7 @@ pub struct Effects {
     /// Bytes to write, per connection, in order.
     pub frames: Vec<(Peer, Vec<u8>)>,
     /// Deliveries whose task has started, where something is written at that moment.
-    pub started: Vec<(Tag, Work)>,
+    pub started: Vec<(Tag, Box<Work>)>,
     /// Attempts that have ended.
     pub ended: Vec<Ended>,
 }
@@ -44,7 +44,7 @@ pub struct Ended {
     /// Its delivery.
     pub tag: Tag,
     /// What it was to do.
-    pub work: Work,
+    pub work: Box<Work>,
     /// How it ended.
     pub outcome: Outcome,
     /// How long it ran, where it ran.

@@ -16,6 +16,7 @@ mod attempt;
 mod deadlines;
 pub mod effects;
 pub mod exec;
+mod hanging;
 mod lost;
 pub mod serve;
 #[cfg(test)]
@@ -47,12 +48,6 @@ pub type Peer = u64;
 /// another attempt of the same number.
 pub type Attempt = u64;
 
-/// A run that has gone on for so long blocks what was given ahead to the same handler; that is called back.
-const STUCK: Duration = Duration::from_millis(250);
-
-/// Between two looks for such runs.
-const LOOK: Duration = Duration::from_millis(100);
-
 /// A message that has waited here for so long goes back to its queue: another worker may be idle.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -64,6 +59,8 @@ const BATCH: usize = 16;
 pub struct Runs {
     executor: Executor,
     attempts: HashMap<Attempt, Run>,
+    /// How many of the attempts have started.
+    started: usize,
     waiting: VecDeque<Attempt>,
     deadlines: Deadlines,
     window: Window,
@@ -91,6 +88,7 @@ impl Runs {
         Self {
             executor,
             attempts: HashMap::new(),
+            started: 0,
             waiting: VecDeque::new(),
             deadlines: Deadlines::default(),
             window: Window::default(),
@@ -135,12 +133,11 @@ impl Runs {
 
     /// How many attempts there are, and how many of them have started.
     pub fn count(&self) -> (usize, usize) {
-        let started = self.attempts.values().filter(|run| matches!(run.state, State::Started { .. })).count();
-        (self.attempts.len(), started)
+        (self.attempts.len(), self.started)
     }
 
     /// Takes admitted work.
-    pub fn take(&mut self, tag: Tag, work: Work, now: Instant, effects: &mut Effects) {
+    pub fn take(&mut self, tag: Tag, work: Box<Work>, now: Instant, effects: &mut Effects) {
         let attempt = self.next;
         self.next += 1;
         self.attempts.insert(attempt, Run { tag, work, state: State::Waiting, since: now });
@@ -310,6 +307,7 @@ impl Runs {
     /// The lease is lost: every process is killed, every attempt forgotten. Nothing of them is settled.
     pub fn abandon(&mut self, effects: &mut Effects) {
         self.attempts.clear();
+        self.started = 0;
         self.waiting.clear();
         self.deadlines = Deadlines::default();
         let runner = match &mut self.executor {
@@ -328,6 +326,7 @@ impl Runs {
         let Some(run) = self.attempts.get_mut(&attempt) else { return };
         let State::Given { process } = run.state else { return };
         run.state = State::Started { process, soft: false, hard: false };
+        self.started += 1;
         run.since = now;
         self.deadlines.set(attempt, run.work.limits, now);
         let task = &run.work.plan.task;
@@ -340,15 +339,18 @@ impl Runs {
         let Some(run) = self.attempts.remove(&attempt) else { return };
         let took = matches!(run.state, State::Started { .. }).then(|| now.duration_since(run.since));
         if let Some(took) = took {
+            self.started -= 1;
             self.deadlines.clear(attempt, run.work.limits, run.since);
             self.window.took(took);
         }
         effects.ended.push(Ended { tag: run.tag, work: run.work, outcome, took });
     }
 
+    /// Only what was given and has not started may wait again: anything else would run twice.
     fn wait_again(&mut self, attempt: Attempt) {
         let Some(run) = self.attempts.get_mut(&attempt) else { return };
-        if let (State::Given { process }, Executor::Serve(serve)) = (run.state, &mut self.executor) {
+        let State::Given { process } = run.state else { return };
+        if let Executor::Serve(serve) = &mut self.executor {
             serve.came_back(process);
         }
         run.state = State::Waiting;
@@ -366,35 +368,6 @@ impl Runs {
         match &mut self.executor {
             Executor::Exec(exec) => exec.limit(process, limit, effects),
             Executor::Serve(serve) => serve.limit(process, attempt, limit, effects),
-        }
-    }
-
-    /// Calls back what was given ahead to handlers whose run hangs.
-    fn call_back(&mut self, now: Instant, effects: &mut Effects) {
-        let Executor::Serve(serve) = &mut self.executor else { return };
-        // All attempts are looked at, so not after each batch of frames.
-        if self.looked.is_some_and(|looked| now.duration_since(looked) < LOOK) {
-            return;
-        }
-        self.looked = Some(now);
-        let mut given: HashMap<u64, (bool, Vec<Attempt>)> = HashMap::new();
-        for (attempt, run) in &self.attempts {
-            match run.state {
-                State::Waiting => {}
-                State::Given { process } => given.entry(process).or_default().1.push(*attempt),
-                State::Started { process, .. } => {
-                    let elapsed = now.duration_since(run.since);
-                    if elapsed >= STUCK {
-                        self.window.stuck(elapsed);
-                        given.entry(process).or_default().0 = true;
-                    }
-                }
-            }
-        }
-        for (process, (stuck, attempts)) in given {
-            if (stuck || self.draining) && !attempts.is_empty() {
-                serve.recall(process, attempts, effects);
-            }
         }
     }
 }

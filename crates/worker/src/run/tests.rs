@@ -69,7 +69,7 @@ impl Exec {
 
     fn take(&mut self, tag: Tag, limits: Limits) -> Effects {
         let mut effects = Effects::default();
-        self.runs.take(tag, work(limits), self.now, &mut effects);
+        self.runs.take(tag, Box::new(work(limits)), self.now, &mut effects);
         effects
     }
 
@@ -244,7 +244,7 @@ impl Served {
 
     fn take(&mut self, tag: Tag) -> Effects {
         let mut effects = Effects::default();
-        self.runs.take(tag, work(Limits { soft: None, hard: Some(60.0) }), self.now, &mut effects);
+        self.runs.take(tag, Box::new(work(Limits { soft: None, hard: Some(60.0) })), self.now, &mut effects);
         effects
     }
 
@@ -368,4 +368,34 @@ fn quick_tasks_are_fetched_in_batches() {
         served.says(FromHandler::Result(RunResult { attempt, error: None }));
     }
     assert!(served.runs.wants() >= 64, "wants {}", served.runs.wants());
+}
+
+#[test]
+fn what_has_started_is_counted_until_it_ends_or_is_abandoned() {
+    let mut served = Served::of(2);
+    served.hello(0, 1, 4);
+    served.hello(1, 1, 4);
+    for tag in 1..=3 {
+        served.take(tag);
+    }
+    served.says(FromHandler::Started { attempt: 1 });
+    served.says(FromHandler::Started { attempt: 1 });
+    served.says(FromHandler::Started { attempt: 2 });
+    assert_eq!(served.runs.count(), (3, 2));
+    served.says(FromHandler::Result(RunResult { attempt: 1, error: None }));
+    served.says(FromHandler::Result(RunResult { attempt: 3, error: None }));
+    assert_eq!(served.runs.count(), (1, 1));
+    served.runs.abandon(&mut Effects::default());
+    assert_eq!(served.runs.count(), (0, 0));
+}
+
+#[test]
+fn a_handler_that_gives_back_what_it_has_started_does_not_make_it_run_twice() {
+    let mut served = Served::of(1);
+    let peer = served.hello(0, 1, 4);
+    served.take(1);
+    served.says(FromHandler::Started { attempt: 1 });
+    let effects = served.says(FromHandler::Recalled { attempts: vec![1] });
+    assert!(sent(&effects, peer).is_empty());
+    assert_eq!(served.runs.count(), (1, 1));
 }
