@@ -57,8 +57,13 @@ impl Leadership {
     /// For tests: leads for ever.
     #[cfg(test)]
     pub(crate) fn always() -> Self {
-        let for_ever = Instant::now() + Duration::from_hours(24 * 365);
-        Self(watch::channel(Some(for_ever)).1)
+        Self::lasts(Duration::from_hours(24 * 365))
+    }
+
+    /// For tests: leads for this time.
+    #[cfg(test)]
+    pub(crate) fn lasts(time: Duration) -> Self {
+        Self(watch::channel(Some(Instant::now() + time)).1)
     }
 
     /// For tests: never leads.

@@ -10,6 +10,7 @@ use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Worker};
 use petiole_results::Store;
 use petiole_results::redis::EndpointError;
 use serde_json::json;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
@@ -25,6 +26,8 @@ use crate::sampler::connect::Connect;
 struct Broker {
     depth: Mutex<Depth>,
     down: Mutex<bool>,
+    /// Parked messages were to be put back.
+    asked: Notify,
 }
 
 impl Broker {
@@ -60,10 +63,15 @@ impl Inspector for Shared {
         Ok(0)
     }
 
+    /// Workers park them again at once.
     async fn give_up(&self, _: &QueueName) -> Result<usize, BrokerError> {
+        self.0.asked.notify_one();
         self.0.answer("return parked messages", |depth| {
-            let parked = std::mem::take(&mut depth.scheduled);
-            depth.ready += parked;
+            let parked = depth.scheduled;
+            if depth.consumers == 0 {
+                depth.scheduled = 0;
+                depth.ready += parked;
+            }
             usize::try_from(parked).unwrap()
         })
     }
@@ -111,7 +119,7 @@ async fn look_after(queue: &TaskQueue, context: &Arc<Context>) -> Result<Action,
 fn with_status(queue: &TaskQueue, context: &Context) -> TaskQueue {
     let secrets = crate::secrets::Values::new();
     let validated = validate::validate(queue, &secrets);
-    let applied = apply::apply(&context.sampler, &key(queue), build::build(&validated));
+    let applied = apply::apply(&context.sampler, &key(queue), build::build(&validated), false);
     let status = status::status(queue, &validated, &applied, Timestamp::UNIX_EPOCH);
     TaskQueue { status: Some(status), ..queue.clone() }
 }

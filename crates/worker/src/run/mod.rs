@@ -16,6 +16,7 @@ mod attempt;
 mod deadlines;
 pub mod effects;
 pub mod exec;
+mod hanging;
 mod lost;
 pub mod serve;
 #[cfg(test)]
@@ -46,12 +47,6 @@ pub type Peer = u64;
 /// Names an attempt in frames. Not the tag: tags begin anew with each incarnation, and a late frame must not meet
 /// another attempt of the same number.
 pub type Attempt = u64;
-
-/// A run that has gone on for so long blocks what was given ahead to the same handler; that is called back.
-const STUCK: Duration = Duration::from_millis(250);
-
-/// Between two looks for such runs.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// A message that has waited here for so long goes back to its queue: another worker may be idle.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -381,35 +376,6 @@ impl Runs {
         match &mut self.executor {
             Executor::Exec(exec) => exec.limit(process, limit, effects),
             Executor::Serve(serve) => serve.limit(process, attempt, limit, effects),
-        }
-    }
-
-    /// Calls back what was given ahead to handlers whose run hangs.
-    fn call_back(&mut self, now: Instant, effects: &mut Effects) {
-        let Executor::Serve(serve) = &mut self.executor else { return };
-        // All attempts are looked at, so not after each batch of frames.
-        if self.looked.is_some_and(|looked| now.duration_since(looked) < LOOK) {
-            return;
-        }
-        self.looked = Some(now);
-        let mut given: HashMap<u64, (bool, Vec<Attempt>)> = HashMap::new();
-        for (attempt, run) in &self.attempts {
-            match run.state {
-                State::Waiting => {}
-                State::Given { process } => given.entry(process).or_default().1.push(*attempt),
-                State::Started { process, .. } => {
-                    let elapsed = now.duration_since(run.since);
-                    if elapsed >= STUCK {
-                        self.window.stuck(elapsed);
-                        given.entry(process).or_default().0 = true;
-                    }
-                }
-            }
-        }
-        for (process, (stuck, attempts)) in given {
-            if (stuck || self.draining) && !attempts.is_empty() {
-                serve.recall(process, attempts, effects);
-            }
         }
     }
 }

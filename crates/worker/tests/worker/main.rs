@@ -1,4 +1,5 @@
 //! A whole worker, between a broker in memory and a runner that the test plays.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what helps a test fails as a test does")]
 
 mod broker;
 mod predecessor;

@@ -104,7 +104,10 @@ mod tests {
     #[test]
     fn a_queue_that_is_deleted_is_told_of_once_and_with_its_last_status() {
         let mut queues = there(&["a", "b"]);
-        let mut last = queue_with("a", json!({ "queue": "mail", "broker": { "url": "", "keyPrefix": "app:" } }));
+        let mut last = queue_with(
+            "a",
+            json!({ "queue": "mail", "broker": { "url": "", "redis": { "keyPrefix": "app:" } } }),
+        );
         last.status = Some(TaskQueueStatus { scheduled: Some(2), ..TaskQueueStatus::default() });
         let last = DeserializeGuard(Ok(last));
         let gone = queues.see(Event::Delete(last.clone()));
@@ -152,13 +155,5 @@ mod tests {
         let gone = queues.see(Event::Delete(object("a")));
         assert_eq!(gone[0].parked_key, "petiole:eta:a");
         assert!(queues.see(Event::Delete(object("never-read"))).is_empty());
-    }
-
-    #[test]
-    fn what_a_first_list_does_not_name_is_no_news() {
-        let mut queues = Queues::default();
-        assert!(queues.see(Event::Init).is_empty());
-        assert!(queues.see(Event::InitApply(guarded("a"))).is_empty());
-        assert!(queues.see(Event::InitDone).is_empty());
     }
 }

@@ -111,7 +111,12 @@ async fn give_back(
         }
         if let Some(twin) = context.sampler.twin(left) {
             let twin = format!("{}/{}", twin.namespace, twin.name);
-            tracing::info!(namespace, queue, twin, "another TaskQueue is the same queue: what is parked stays");
+            tracing::info!(
+                namespace,
+                queue,
+                twin,
+                "another TaskQueue is the same queue: what is parked stays"
+            );
             return Ok(());
         }
         let why = match left.unpark().await {
@@ -130,7 +135,9 @@ async fn give_back(
                     (0, 0) => return Ok(()),
                     (0, some) => format!("{some} of them came while they were put back"),
                     (workers, _) => {
-                        format!("{workers} of Petiole's workers still take from the queue, and park them again")
+                        format!(
+                            "{workers} of Petiole's workers still take from the queue, and park them again"
+                        )
                     }
                 }
             }

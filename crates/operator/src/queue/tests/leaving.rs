@@ -1,270 +1,313 @@
-//! Queues that are deleted, with and without messages that wait for their time.
+//! Queues that have gone, with and without messages that wait for their time.
 
-use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use petiole_api::conditions::{self, Fact, READY, Status, reasons};
-use petiole_api::names;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{Store, store};
+use kube::runtime::watcher::Event;
+use petiole_api::conditions::reasons;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
 
-/// A queue of which two messages wait for their time, on an API server; one that leads looks after it.
-struct Parked {
+/// A queue that is looked after, and a watch.
+struct Going {
     server: ApiServer,
     broker: Arc<Broker>,
     context: Arc<Context>,
     changed: UnboundedReceiver<QueueKey>,
+    store: Store<Guarded>,
+    writer: Writer<Guarded>,
+    events: Vec<Event<Guarded>>,
 }
 
-const QUEUE: &str = "/apis/petiole.dev/v1alpha1/namespaces/photos/taskqueues/thumbnails";
-const SET_FINALIZERS: &str = "PATCH taskqueues/thumbnails";
-const WRITE_STATUS: &str = "PATCH taskqueues/thumbnails/status";
+const PARKED: Depth = Depth { ready: 0, reserved: 0, scheduled: 2, dead: 0, consumers: 0 };
+const RETURNED: Depth = Depth { ready: 2, scheduled: 0, ..PARKED };
 
-impl Parked {
-    async fn new() -> Self {
+impl Going {
+    async fn new(leadership: Leadership, queue: &TaskQueue, depth: Depth) -> Self {
         let broker = Arc::new(Broker::default());
-        broker.holds(Depth { scheduled: 2, ..Depth::default() });
-        let (server, context, changed) = operator_on(broker.clone(), Leadership::always());
-        server.put(QUEUE, serde_json::to_value(queue("thumbnails")).unwrap());
-        let mut parked = Self { server, broker, context, changed };
-        parked.look_after().await.unwrap();
-        parked.seen().await;
-        parked.look_after().await.unwrap();
-        parked.server.calls();
-        parked
+        broker.holds(depth);
+        let (server, context, changed) = operator_on(broker.clone(), leadership);
+        server.put(SECRET, secret("password"));
+        let (store, writer) = store();
+        let mut going = Self { server, broker, context, changed, store, writer, events: Vec::new() };
+        going.says(Event::Apply(guarded(queue)));
+        look_after(queue, &going.context).await.unwrap();
+        // The broker has answered, and has told its settings.
+        for _ in 0..2 {
+            going.change().await;
+        }
+        going.server.calls();
+        going
     }
 
-    /// The broker's answer, and that it has told its settings.
-    async fn seen(&mut self) {
-        self.change().await;
-        self.change().await;
+    async fn parked() -> Self {
+        Self::new(Leadership::always(), &queue("thumbnails"), PARKED).await
     }
 
     /// Waits until a change was told; of paused time nothing is lost.
     async fn change(&mut self) {
-        timeout(Duration::from_mins(10), self.changed.recv()).await.expect("no change was told");
+        timeout(Duration::from_mins(10), self.changed.recv()).await.expect("no change was told").unwrap();
     }
 
-    fn queue(&self) -> Option<TaskQueue> {
-        self.server.get(QUEUE).map(|queue| serde_json::from_value(queue).unwrap())
+    /// What the watch is going to say.
+    fn says(&mut self, event: Event<Guarded>) {
+        self.writer.apply_watcher_event(&event);
+        self.events.push(event);
     }
 
-    /// Someone has deleted it.
-    fn delete(&self, ago: SignedDuration) {
-        let mut queue = self.queue().unwrap();
-        queue.metadata.deletion_timestamp = Some(Time(Timestamp::now() - ago));
-        self.server.put(QUEUE, serde_json::to_value(queue).unwrap());
+    /// The watch says it all, and ends.
+    async fn watched(&mut self) {
+        let (see, seen) = mpsc::unbounded_channel();
+        for event in self.events.drain(..) {
+            see.send(event).unwrap();
+        }
+        drop(see);
+        let run = leave::run(seen, self.store.clone(), self.context.clone());
+        timeout(Duration::from_mins(10), run).await.expect("it never ends");
     }
 
-    async fn look_after(&self) -> Result<Action, QueueError> {
-        look_after(&self.queue().unwrap(), &self.context).await
+    async fn deleted(&mut self) {
+        self.says(Event::Delete(guarded(&queue("thumbnails"))));
+        self.watched().await;
     }
 
-    fn events(&self) -> Vec<(String, String)> {
-        self.server
-            .all("/apis/events.k8s.io/v1/namespaces/photos/events")
-            .iter()
-            .map(|event| {
-                [&event["reason"], &event["note"]].map(|text| text.as_str().unwrap().to_owned()).into()
-            })
-            .collect()
+    fn depth(&self) -> Depth {
+        *self.broker.depth.lock().unwrap()
+    }
+
+    fn is_sampled(&self) -> bool {
+        self.context.sampler.latest(&key(&queue("thumbnails"))).is_some()
+    }
+
+    /// The note of the only event, which is that messages are left.
+    fn left(&self) -> String {
+        assert_eq!(self.server.calls(), ["POST events"]);
+        let events = self.server.all("/apis/events.k8s.io/v1/namespaces/photos/events");
+        let [event] = &events[..] else { panic!("one event") };
+        assert_eq!(event["reason"], reasons::PARKED_MESSAGES_LEFT);
+        assert_eq!(event["type"], "Warning");
+        assert_eq!(event["regarding"]["uid"], "uid-of-thumbnails");
+        event["note"].as_str().unwrap().to_owned()
+    }
+
+    fn says_nothing(&self) {
+        assert_eq!(self.server.calls(), Vec::<String>::new());
     }
 }
 
-const JUST_NOW: SignedDuration = SignedDuration::ZERO;
-const LONG_AGO: SignedDuration = SignedDuration::from_mins(6);
+fn guarded(queue: &TaskQueue) -> Guarded {
+    DeserializeGuard(Ok(queue.clone()))
+}
 
-#[tokio::test(start_paused = true)]
-async fn a_queue_is_held_once_messages_were_seen_that_wait_for_their_time() {
-    let parked = Parked::new().await;
-    assert_eq!(parked.queue().unwrap().finalizers(), [names::PARKED_FINALIZER]);
-    let written = with_status(&parked.queue().unwrap(), &parked.context);
-    look_after(&written, &parked.context).await.unwrap();
-    assert_eq!(parked.server.calls(), Vec::<String>::new());
+fn with_scheduled(figure: i64) -> TaskQueue {
+    let status = TaskQueueStatus { scheduled: Some(figure), ..TaskQueueStatus::default() };
+    TaskQueue { status: Some(status), ..queue("thumbnails") }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_without_such_messages_is_never_held() {
-    let (server, context, mut changed) = operator(Leadership::always());
-    server.put(QUEUE, serde_json::to_value(queue("thumbnails")).unwrap());
-    look_after(&queue("thumbnails"), &context).await.unwrap();
-    changed.recv().await;
-    look_after(&queue("thumbnails"), &context).await.unwrap();
-    assert!(server.calls().iter().all(|call| call == WRITE_STATUS));
+async fn the_parked_messages_of_a_queue_that_is_deleted_go_back() {
+    let mut going = Going::parked().await;
+    going.deleted().await;
+    assert_eq!(going.depth(), RETURNED);
+    assert!(!going.is_sampled());
+    going.says_nothing();
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_finalizers_of_others_stay() {
-    let parked = Parked::new().await;
-    let mut queue = parked.queue().unwrap();
-    queue.metadata.finalizers = Some(vec!["theirs".to_owned()]);
-    parked.server.put(QUEUE, serde_json::to_value(&queue).unwrap());
-    parked.look_after().await.unwrap();
-    assert_eq!(parked.queue().unwrap().finalizers(), ["theirs", names::PARKED_FINALIZER]);
-    parked.delete(JUST_NOW);
-    parked.look_after().await.unwrap();
-    assert_eq!(parked.queue().unwrap().finalizers(), ["theirs"]);
+async fn those_of_a_queue_that_went_away_while_nobody_watched_go_back() {
+    let mut going = Going::parked().await;
+    going.says(Event::Init);
+    going.says(Event::InitDone);
+    going.watched().await;
+    assert_eq!(going.depth(), RETURNED);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_has_changed_meanwhile_keeps_its_finalizers() {
-    let parked = Parked::new().await;
-    let before = queue("thumbnails");
-    look_after(&before, &parked.context).await.unwrap();
-    assert!(parked.server.calls().contains(&SET_FINALIZERS.to_owned()));
-    assert_eq!(parked.queue().unwrap().finalizers(), [names::PARKED_FINALIZER]);
+async fn a_queue_that_is_there_keeps_its_parked_messages() {
+    let mut going = Going::parked().await;
+    going.says(Event::Init);
+    going.says(Event::InitApply(guarded(&queue("thumbnails"))));
+    going.says(Event::InitDone);
+    going.watched().await;
+    assert_eq!(going.depth(), PARKED);
+    assert!(going.is_sampled());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_right_to_hold_a_queue_does_not_keep_its_status_from_being_written() {
-    let parked = Parked::new().await;
-    parked.server.refuse("PATCH taskqueues", StatusCode::FORBIDDEN, "no right");
-    look_after(&queue("thumbnails"), &parked.context).await.unwrap_err();
-    assert_eq!(parked.server.calls(), [SET_FINALIZERS, WRITE_STATUS]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_queue_that_is_deleted_gives_its_parked_messages_back_and_goes() {
-    let parked = Parked::new().await;
-    parked.delete(JUST_NOW);
-    parked.look_after().await.unwrap();
-    assert_eq!(parked.server.calls(), [SET_FINALIZERS]);
-    assert!(parked.queue().is_none());
-    assert_eq!(*parked.broker.depth.lock().unwrap(), Depth { ready: 2, ..Depth::default() });
-    assert_eq!(parked.context.sampler.latest(&key(&queue("thumbnails"))), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_queue_that_is_not_held_goes_at_once() {
-    let parked = Parked::new().await;
-    parked.broker.is_down(true);
-    let mut queue = queue("thumbnails");
-    queue.metadata.deletion_timestamp = Some(Time(Timestamp::now()));
-    look_after(&queue, &parked.context).await.unwrap();
-    assert_eq!(parked.server.calls(), Vec::<String>::new());
-    assert_eq!(parked.context.sampler.latest(&key(&queue)), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_replica_that_does_not_lead_gives_nothing_back() {
-    let broker = Arc::new(Broker::default());
-    broker.holds(Depth { scheduled: 2, ..Depth::default() });
-    let (server, context, _changed) = operator_on(broker.clone(), Leadership::never());
-    let mut queue = queue("thumbnails");
-    queue.metadata.finalizers = Some(vec![names::PARKED_FINALIZER.to_owned()]);
-    queue.metadata.deletion_timestamp = Some(Time(Timestamp::now()));
-    look_after(&queue, &context).await.unwrap();
-    assert_eq!(server.calls(), Vec::<String>::new());
-    assert_eq!(broker.depth.lock().unwrap().scheduled, 2);
+async fn a_replica_that_does_not_lead_only_forgets() {
+    let mut going = Going::new(Leadership::never(), &queue("thumbnails"), PARKED).await;
+    going.deleted().await;
+    assert_eq!(going.depth(), PARKED);
+    assert!(!going.is_sampled());
+    going.says_nothing();
 }
 
 #[tokio::test(start_paused = true)]
 async fn messages_of_a_queue_that_another_object_stands_for_stay_parked() {
-    let mut parked = Parked::new().await;
+    let mut going = Going::parked().await;
     let twin = queue_with("twin", json!({ "queue": "thumbnails" }));
-    look_after(&twin, &parked.context).await.unwrap();
-    parked.change().await;
-    parked.delete(JUST_NOW);
-    parked.look_after().await.unwrap();
-    assert!(parked.queue().is_none());
-    assert_eq!(parked.broker.depth.lock().unwrap().scheduled, 2);
+    look_after(&twin, &going.context).await.unwrap();
+    going.server.calls();
+    going.deleted().await;
+    assert_eq!(going.depth(), PARKED);
+    going.says_nothing();
+    // Until that one goes, too.
+    going.says(Event::Apply(guarded(&twin)));
+    going.says(Event::Delete(guarded(&twin)));
+    going.watched().await;
+    assert_eq!(going.depth(), RETURNED);
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_broker_is_away_the_queue_stays_and_says_so_once() {
-    let parked = Parked::new().await;
-    parked.broker.is_down(true);
-    parked.delete(JUST_NOW);
-    let action = parked.look_after().await.unwrap();
-    assert_ne!(action, Action::await_change());
-    assert_eq!(parked.server.calls(), [WRITE_STATUS, "POST events"]);
-    let [(reason, note)] = &parked.events()[..] else { panic!("one event") };
-    assert_eq!(reason, reasons::PARKED_MESSAGES_NOT_RETURNED);
-    for says in [names::PARKED_FINALIZER, "connection refused", "petiole:eta:thumbnails"] {
+async fn a_queue_that_was_made_anew_keeps_its_parked_messages() {
+    let mut going = Going::parked().await;
+    let mut anew = queue("thumbnails");
+    anew.metadata.uid = Some("another".to_owned());
+    going.says(Event::Delete(guarded(&queue("thumbnails"))));
+    going.says(Event::Apply(guarded(&anew)));
+    going.watched().await;
+    assert_eq!(going.depth(), PARKED);
+    assert!(going.is_sampled());
+    going.says_nothing();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_is_away_is_asked_again() {
+    let mut going = Going::parked().await;
+    let broker = going.broker.clone();
+    broker.is_down(true);
+    let back = async {
+        broker.asked.notified().await;
+        broker.is_down(false);
+    };
+    tokio::join!(going.deleted(), back);
+    assert_eq!(going.depth(), RETURNED);
+    going.says_nothing();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_tried_again_for_a_queue_that_was_made_anew_meanwhile() {
+    let Going { server, broker, context, store, mut writer, .. } = Going::parked().await;
+    let (see, seen) = mpsc::unbounded_channel();
+    let gone = Event::Delete(guarded(&queue("thumbnails")));
+    writer.apply_watcher_event(&gone);
+    see.send(gone).unwrap();
+    drop(see);
+    broker.is_down(true);
+    let back = async {
+        broker.asked.notified().await;
+        let mut anew = queue("thumbnails");
+        anew.metadata.uid = Some("another".to_owned());
+        writer.apply_watcher_event(&Event::Apply(guarded(&anew)));
+        broker.is_down(false);
+    };
+    let run = leave::run(seen, store, context);
+    let both = async { tokio::join!(run, back) };
+    timeout(Duration::from_mins(10), both).await.expect("it never ends");
+    assert_eq!(*broker.depth.lock().unwrap(), PARKED);
+    assert_eq!(server.calls(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_leads_no_more_tries_no_more() {
+    let lasts = Duration::from_mins(1);
+    let mut going = Going::new(Leadership::lasts(lasts), &queue("thumbnails"), PARKED).await;
+    let broker = going.broker.clone();
+    broker.is_down(true);
+    let back = async {
+        broker.asked.notified().await;
+        tokio::time::advance(lasts).await;
+        broker.is_down(false);
+    };
+    tokio::join!(going.deleted(), back);
+    assert_eq!(going.depth(), PARKED);
+    going.says_nothing();
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_broker_that_stays_away_is_said_what_it_still_holds() {
+    let mut going = Going::parked().await;
+    going.broker.is_down(true);
+    going.deleted().await;
+    let note = going.left();
+    for says in ["connection refused", "petiole:eta:thumbnails", "Create a TaskQueue for the same queue"] {
         assert!(note.contains(says), "{note}");
     }
-    // As the watch brings it.
-    let mut queue = parked.queue().unwrap();
-    let ready = Fact {
-        kind: READY,
-        status: Status::False,
-        reason: reasons::PARKED_MESSAGES_NOT_RETURNED,
-        message: note.clone(),
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_before_an_outage_says_whether_messages_are_left() {
+    for (figure, are_left) in [(0, false), (2, true)] {
+        let mut going = Going::parked().await;
+        going.broker.is_down(true);
+        going.change().await;
+        going.says(Event::Delete(guarded(&with_scheduled(figure))));
+        going.watched().await;
+        if are_left {
+            going.left();
+        } else {
+            going.says_nothing();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_that_would_park_the_messages_again_are_waited_for() {
+    let mut going =
+        Going::new(Leadership::always(), &queue("thumbnails"), Depth { consumers: 1, ..PARKED }).await;
+    let broker = going.broker.clone();
+    let end = async {
+        broker.asked.notified().await;
+        broker.holds(PARKED);
     };
-    let ready = conditions::keep(&[], vec![ready], None, Timestamp::UNIX_EPOCH);
-    queue.status = Some(TaskQueueStatus { conditions: ready, ..TaskQueueStatus::default() });
-    look_after(&queue, &parked.context).await.unwrap();
-    assert!(!parked.server.calls().contains(&"POST events".to_owned()));
-
-    parked.broker.is_down(false);
-    parked.look_after().await.unwrap();
-    assert!(parked.queue().is_none());
-    assert_eq!(parked.broker.depth.lock().unwrap().scheduled, 0);
+    tokio::join!(going.deleted(), end);
+    assert_eq!(going.depth(), RETURNED);
+    going.says_nothing();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broker_that_stays_away_keeps_a_queue_only_so_long() {
-    let parked = Parked::new().await;
-    parked.broker.is_down(true);
-    parked.delete(LONG_AGO);
-    parked.look_after().await.unwrap();
-    assert_eq!(parked.server.calls(), ["POST events", SET_FINALIZERS]);
-    assert!(parked.queue().is_none());
-    let [(reason, note)] = &parked.events()[..] else { panic!("one event") };
-    assert_eq!(reason, reasons::PARKED_MESSAGES_LEFT);
-    assert!(note.contains("petiole:eta:thumbnails"), "{note}");
+async fn workers_that_go_on_taking_are_said_if_there_was_anything_to_park() {
+    for (scheduled, are_left) in [(0, false), (2, true)] {
+        let depth = Depth { scheduled, consumers: 1, ..PARKED };
+        let mut going = Going::new(Leadership::always(), &queue("thumbnails"), depth).await;
+        going.deleted().await;
+        if are_left {
+            let note = going.left();
+            assert!(note.contains("1 of Petiole's workers"), "{note}");
+        } else {
+            going.says_nothing();
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_waits_for_the_workers_that_would_park_its_messages_again() {
-    let parked = Parked::new().await;
-    parked.broker.holds(Depth { scheduled: 2, consumers: 1, ..Depth::default() });
-    parked.delete(JUST_NOW);
-    parked.look_after().await.unwrap();
-    assert!(parked.queue().is_some());
-    let [(_, note)] = &parked.events()[..] else { panic!("one event") };
-    assert!(note.contains("1 of Petiole's workers"), "{note}");
-    // They have ended.
-    parked.broker.holds(Depth { scheduled: 2, ..Depth::default() });
-    parked.look_after().await.unwrap();
-    assert!(parked.queue().is_none());
-    assert_eq!(parked.broker.depth.lock().unwrap().scheduled, 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_secret_that_goes_before_the_queue_does_not_keep_it() {
-    let broker = Arc::new(Broker::default());
-    broker.holds(Depth { scheduled: 2, ..Depth::default() });
-    let (server, context, changed) = operator_on(broker.clone(), Leadership::always());
-    server.put(SECRET, secret("password"));
-    server.put(QUEUE, serde_json::to_value(secured()).unwrap());
-    let mut parked = Parked { server, broker, context, changed };
-    parked.look_after().await.unwrap();
-    parked.seen().await;
-    parked.look_after().await.unwrap();
-    parked.server.refuse("GET secrets", StatusCode::NOT_FOUND, "gone");
+async fn a_secret_may_go_before_the_queue_that_something_else_keeps() {
+    let mut going = Going::new(Leadership::always(), &secured(), PARKED).await;
+    going.server.refuse("GET secrets", StatusCode::NOT_FOUND, "gone");
     tokio::time::advance(crate::secrets::AGE).await;
-    parked.delete(JUST_NOW);
-    parked.look_after().await.unwrap();
-    assert!(parked.server.calls().contains(&"GET secrets/redis".to_owned()));
-    assert!(parked.queue().is_none());
-    assert_eq!(parked.broker.depth.lock().unwrap().scheduled, 0);
+    let mut leaving = secured();
+    leaving.metadata.deletion_timestamp = Some(Time(Timestamp::now()));
+    look_after(&leaving, &going.context).await.unwrap();
+    assert!(going.server.calls().contains(&"GET secrets/redis".to_owned()));
+    assert!(going.is_sampled());
+    going.deleted().await;
+    assert_eq!(going.depth(), RETURNED);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_cannot_be_read_is_let_go() {
-    let (server, context, _changed) = operator(Leadership::always());
-    let object = json!({
-        "apiVersion": "petiole.dev/v1alpha1", "kind": "TaskQueue",
-        "metadata": {
-            "name": "thumbnails", "namespace": "photos", "deletionTimestamp": "2026-01-01T00:00:00Z",
-            "finalizers": [names::PARKED_FINALIZER],
-        },
-        "spec": { "broker": 7 },
-    });
-    server.put(QUEUE, object);
-    let object: Guarded = serde_json::from_value(server.get(QUEUE).unwrap()).unwrap();
-    reconcile(Arc::new(object), context).await.unwrap();
-    assert_eq!(server.calls(), ["POST events", SET_FINALIZERS]);
-    assert_eq!(server.get(QUEUE), None);
+async fn what_its_status_says_is_left_of_a_queue_whose_broker_is_not_known_any_more() {
+    for (figure, are_left) in [(0, false), (2, true)] {
+        let mut going = Going::parked().await;
+        going.context.sampler.forget(&key(&queue("thumbnails")));
+        going.says(Event::Delete(guarded(&with_scheduled(figure))));
+        going.watched().await;
+        assert_eq!(going.depth(), PARKED);
+        if are_left {
+            going.left();
+        } else {
+            going.says_nothing();
+        }
+    }
 }
