@@ -190,10 +190,6 @@ impl Inspector for MemoryBroker {
         self.change("return parked messages", |state, _| state.give_up(&queue.name))
     }
 
-    async fn unpark(&self, queue: &QueueName) -> Result<usize, BrokerError> {
-        self.change("return parked messages", |state, _| state.unpark(&queue.name))
-    }
-
     async fn hazards(&self) -> Result<Vec<Hazard>, BrokerError> {
         Ok(Vec::new())
     }
