@@ -49,12 +49,12 @@ use petiole_results::redis::Failure;
 pub use petiole_results::redis::{Endpoint, EndpointError, Identity, Login, ReadSecrets, Secrets, Timeouts};
 
 pub use self::consumer::RedisConsumer;
+pub use self::give_up::parked_key;
 pub use self::inspect::RedisInspector;
 use self::keys::Keys;
 pub use self::lease::RedisLease;
 pub use self::mailbox::{MailboxConfig, RedisMailbox};
 pub use self::revocations::RedisRevocations;
-pub use self::give_up::parked_key;
 use crate::{BEAT, BrokerError, LEASE, QueueName, Worker};
 
 /// kombu's default: after this long, a message that a Celery worker holds is delivered again.

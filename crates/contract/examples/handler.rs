@@ -142,7 +142,10 @@ fn work(inbox: &Inbox, outgoing: &mut Outgoing) -> Result<(), Box<dyn Error>> {
             Ok(value) => (value, None),
             Err(failure) => (Vec::new(), Some(failure)),
         };
-        outgoing.put(&FromHandler::Result(RunResult { attempt: run.attempt, error, ..RunResult::default() }), &value)?;
+        outgoing.put(
+            &FromHandler::Result(RunResult { attempt: run.attempt, error, ..RunResult::default() }),
+            &value,
+        )?;
     }
 }
 

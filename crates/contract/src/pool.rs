@@ -140,6 +140,40 @@ impl Limits {
     }
 }
 
+/// When and how often a task is tried again. The defaults are Celery's (`max_retries`, `default_retry_delay`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RetryPolicy {
+    /// How many retries there are; without end, when it is absent.
+    pub max: Option<u32>,
+    /// Seconds until the first one.
+    pub delay: f64,
+    /// Each wait is twice the one before it; otherwise all are the same.
+    pub exponential: bool,
+    /// Seconds that no wait is longer than.
+    pub most: f64,
+    /// Each wait is drawn between none and that length, so that what failed together is not tried again together.
+    pub jitter: bool,
+    /// A process that exits with one of these is tried again, as with 75.
+    pub exit_codes: Vec<i32>,
+    /// So is a task that fails with an exception of one of these names, with or without its module.
+    pub errors: Vec<String>,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max: Some(3),
+            delay: 180.0,
+            exponential: false,
+            most: 600.0,
+            jitter: false,
+            exit_codes: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+}
+
 /// How one task runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -156,6 +190,9 @@ pub struct Task {
     /// The message is acknowledged when the task starts, not when it has ended (Celery's default; ours is late).
     #[serde(default)]
     pub acks_early: bool,
+    /// When it is tried again, and how often.
+    #[serde(default)]
+    pub retry: RetryPolicy,
     /// `STARTED` is recorded (Celery's `track_started`).
     #[serde(default)]
     pub track_started: bool,

@@ -70,7 +70,8 @@ fn the_frame_that_the_documentation_spells_out_is_right() {
     let bytes: Vec<u8> =
         columns.flat_map(str::split_whitespace).map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
     let mut buffer = Vec::new();
-    frame::put(&mut buffer, &FromHandler::Result(RunResult { attempt: 7, ..RunResult::default() }), b"3").unwrap();
+    frame::put(&mut buffer, &FromHandler::Result(RunResult { attempt: 7, ..RunResult::default() }), b"3")
+        .unwrap();
     assert_eq!(bytes, buffer);
 }
 
@@ -82,7 +83,10 @@ fn frames_from_a_handler_keep_their_spelling() {
             r#"{"hello":{"version":1,"handler":"3","concurrency":1,"prefetch":4}}"#,
         ),
         (FromHandler::Started { attempt: 7 }, r#"{"started":{"attempt":7}}"#),
-        (FromHandler::Result(RunResult { attempt: 7, ..RunResult::default() }), r#"{"result":{"attempt":7}}"#),
+        (
+            FromHandler::Result(RunResult { attempt: 7, ..RunResult::default() }),
+            r#"{"result":{"attempt":7}}"#,
+        ),
         (
             FromHandler::Result(RunResult { attempt: 7, error: Some(failure()), ..RunResult::default() }),
             r#"{"result":{"attempt":7,"error":{"type":"ValueError","message":"bad","module":"builtins"}}}"#,

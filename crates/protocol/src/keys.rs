@@ -10,7 +10,6 @@
 
 use crate::envelope::{DeliveryInfo, Envelope};
 
-
 /// Between the parts of a list's name and of a binding: the control characters ACK and SYN.
 pub const SEPARATOR: &str = "\x06\x16";
 

@@ -33,7 +33,10 @@ fn requests() -> Vec<(Capture, Request)> {
 fn every_request_reaches_the_nodes_that_it_is_for() {
     let of_broker = BrokerKeys::default();
     for (capture, request) in requests() {
-        assert_eq!(capture.text("channel"), of_broker.channel(keys::FANOUT_PREFIX, 0, &capture.envelope("request")));
+        assert_eq!(
+            capture.text("channel"),
+            of_broker.channel(keys::FANOUT_PREFIX, 0, &capture.envelope("request"))
+        );
         let is_for_us = capture.case != "ping of another" && !capture.case.starts_with("not by");
         assert_eq!(request.selects(NODE), is_for_us, "{}", capture.name());
         let expires = capture.envelope("request").headers.get("expires").unwrap().parse::<f64>().unwrap();

@@ -23,7 +23,7 @@ pub enum Admission {
     /// It waits on the broker until then.
     Hold(Timestamp),
     /// It does not run.
-    Discard(Discarded),
+    Discard(Box<Discarded>),
 }
 
 /// A message that does not run. Trying it again would not help.
@@ -37,6 +37,10 @@ pub struct Discarded {
     pub id: Option<String>,
     /// Its name, where it could be read.
     pub task: Option<String>,
+    /// Index of its queue.
+    pub queue: usize,
+    /// The message, where it could be read: what waits for its task is told.
+    pub message: Option<Box<Message>>,
     /// What a client that waits for it is told.
     pub told: Told,
     /// The message is kept in the dead-letter queue.
@@ -60,8 +64,6 @@ pub mod reason {
     pub const NOT_REGISTERED: &str = "NotRegistered";
     /// Its `expires` has passed.
     pub const EXPIRED: &str = "Expired";
-    /// It is a part of a chain, group or chord, or has callbacks.
-    pub const CANVAS: &str = "CanvasUnsupported";
 }
 
 /// Why a pool's tasks cannot be run.
@@ -110,56 +112,56 @@ impl Admit {
 
     /// Decides on one message.
     pub fn admit(&self, delivery: Delivery, now: Timestamp) -> Admission {
+        let queue = delivery.queue;
         let envelope = match delivery.envelope {
             Ok(envelope) => envelope,
             Err(malformed) => {
                 let why = Chain(&malformed).to_string();
-                return Admission::Discard(Discarded {
+                return Admission::Discard(Box::new(Discarded {
                     reason: reason::MALFORMED,
                     told: Told::Failure(Exception::decode_error(&why)),
                     why,
                     id: None,
                     task: None,
+                    queue,
+                    message: None,
                     dead_letter: true,
-                });
+                }));
             }
         };
         let message = match Message::read(&envelope) {
             Ok(message) => message,
             Err(refused) => {
-                return Admission::Discard(Discarded {
+                return Admission::Discard(Box::new(Discarded {
                     reason: refused.reason.as_str(),
                     told: Told::Failure(refused.exception()),
                     why: refused.message,
                     id: refused.id,
                     task: refused.task,
+                    queue,
+                    message: None,
                     dead_letter: true,
-                });
+                }));
             }
         };
         // Celery checks the expiry before anything else, and does not call it a failure.
         if message.expires.is_some_and(|expires| expires < now) {
             let told = Told::Revoked(Exception::expired());
-            return discard(message, reason::EXPIRED, "it has expired", told, false);
+            return discard(message, queue, reason::EXPIRED, "it has expired", told, false);
         }
         let Some(plan) = self.plans.get(&message.task).or(self.unlisted.as_ref()) else {
             let why = "the pool has no task of this name: add it to spec.tasks, or send it to another queue";
             let told = Told::Failure(Exception::not_registered(&message.task));
-            return discard(message, reason::NOT_REGISTERED, why, told, true);
+            return discard(message, queue, reason::NOT_REGISTERED, why, told, true);
         };
-        if message.has_follow_ups() || message.group.is_some() {
-            let why =
-                "chains, groups, chords and callbacks are not run by this release: send the tasks one by one";
-            let told = Told::Failure(Exception::new("builtins", "NotImplementedError", why));
-            return discard(message, reason::CANVAS, why, told, true);
-        }
         if let Some(eta) = message.eta
             && eta > now
         {
             return Admission::Hold(eta);
         }
-        let limits = self.limits(&message, &plan.task, delivery.queue);
-        Admission::Run(Box::new(Work { queue: delivery.queue, plan: plan.clone(), limits, message }))
+        let limits = self.limits(&message, &plan.task, queue);
+        let raw = plan.task.acks_early.then(|| envelope.to_redis());
+        Admission::Run(Box::new(Work { queue, plan: plan.clone(), limits, message, raw }))
     }
 
     /// The message's own limits, else the task's, else those of the queue that it came from, else the pool's. A
@@ -182,20 +184,23 @@ impl Admit {
 
 fn discard(
     message: Message,
+    queue: usize,
     reason: &'static str,
     why: impl Into<Cow<'static, str>>,
     told: Told,
     dead_letter: bool,
 ) -> Admission {
     let why = why.into().into_owned();
-    Admission::Discard(Discarded {
+    Admission::Discard(Box::new(Discarded {
         reason,
         why,
-        id: Some(message.id),
-        task: Some(message.task),
+        id: Some(message.id.clone()),
+        task: Some(message.task.clone()),
+        queue,
+        message: Some(Box::new(message)),
         told,
         dead_letter,
-    })
+    }))
 }
 
 #[cfg(test)]

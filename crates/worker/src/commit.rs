@@ -19,6 +19,7 @@
 //! steps leaves its message to another, who does all of them again: records are not downgraded and parts not counted
 //! twice, but follow-ups are sent a second time.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use petiole_broker::{BrokerError, Consumer, Disposition, Refusal, Settled, Settlement, Tag};
 use petiole_process::log::Chain;
 use petiole_results::chord::{CLAIM, Counted};
-use petiole_results::{Record, Store, StoreError};
+use petiole_results::{Store, StoreError};
 use tokio::sync::{Semaphore, mpsc};
 
 /// The most that one call settles: two batches of 64 are what Redis answers in about 2 ms.
@@ -39,26 +40,15 @@ const UNDER_WAY: usize = 2;
 /// The first and the longest wait before a commit is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// Something to commit.
-#[derive(Debug)]
-pub enum Commit {
-    /// A held message is settled.
-    Settle(Box<Settlement>),
-    /// A record of a message that was acknowledged before its task ran (`acks: Early`): there is nothing to fence.
-    Record(Record),
-}
-
 /// What was committed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// The deliveries that are held no longer.
+    /// The deliveries that were settled, and are held no longer.
     pub released: Vec<Tag>,
-    /// How many of them this worker had lost: nothing was written for those.
-    pub lost: usize,
-    /// How many unfenced records were written.
-    pub records: usize,
-    /// The deliveries that stay held because more has to be settled of them, and what: [`Settled::ChordComplete`],
-    /// [`Settled::ClaimLost`], [`Settled::Refused`].
+    /// The deliveries that this worker had lost: nothing was written for them.
+    pub lost: Vec<Tag>,
+    /// The deliveries that stay held because more has to be settled of them, and what: a part of a chord was counted,
+    /// [`Settled::ChordComplete`], [`Settled::ClaimLost`], [`Settled::Refused`].
     pub open: Vec<(Tag, Settled)>,
 }
 
@@ -74,16 +64,18 @@ pub struct Committer {
 /// Commits what comes until the senders are gone.
 pub async fn commit(
     committer: Committer,
-    mut inbox: mpsc::UnboundedReceiver<Commit>,
+    mut inbox: mpsc::UnboundedReceiver<Box<Settlement>>,
     done: mpsc::UnboundedSender<Committed>,
 ) {
     let under_way = Arc::new(Semaphore::new(UNDER_WAY));
+    let mut batch = Vec::new();
     loop {
         let Ok(permit) = under_way.clone().acquire_owned().await else { return };
-        let mut batch = Vec::new();
-        if inbox.recv_many(&mut batch, BATCH).await == 0 {
+        if batch.is_empty() && inbox.recv_many(&mut batch, BATCH).await == 0 {
             return;
         }
+        let rest = batch.split_off(first_repeat(&batch));
+        let batch = std::mem::replace(&mut batch, rest);
         let (committer, done) = (committer.clone(), done.clone());
         tokio::spawn(async move {
             if let Some(committed) = committer.write(batch).await {
@@ -94,29 +86,23 @@ pub async fn commit(
     }
 }
 
+/// How many settlements go in one batch: a delivery comes once in it.
+fn first_repeat(batch: &[Box<Settlement>]) -> usize {
+    let mut tags = HashSet::with_capacity(batch.len());
+    batch.iter().position(|settlement| !tags.insert(settlement.tag)).unwrap_or(batch.len())
+}
+
 impl Committer {
     /// Writes a batch; nothing is answered when the lease was lost on the way.
-    async fn write(&self, batch: Vec<Commit>) -> Option<Committed> {
-        let (mut settlements, mut records) = (Vec::with_capacity(batch.len()), Vec::new());
-        for item in batch {
-            match item {
-                Commit::Settle(settlement) => settlements.push(*settlement),
-                Commit::Record(record) => records.push(record),
-            }
-        }
-        if let Some(store) = &self.store {
-            self.store(store.as_ref(), &records).await;
-        }
+    async fn write(&self, batch: Vec<Box<Settlement>>) -> Option<Committed> {
+        let settlements: Vec<_> = batch.into_iter().map(|settlement| *settlement).collect();
         let settled = self.settled(&settlements).await?;
-        let mut committed = Committed { records: records.len(), ..Committed::default() };
-        for (Settlement { tag, disposition, .. }, settled) in settlements.iter().zip(settled) {
+        let mut committed = Committed::default();
+        for (Settlement { tag, disposition, chord, .. }, settled) in settlements.iter().zip(settled) {
             match settled {
-                Settled::Done if *disposition == Disposition::Keep => {}
-                Settled::Done => committed.released.push(*tag),
-                Settled::Lost => {
-                    committed.released.push(*tag);
-                    committed.lost += 1;
-                }
+                Settled::Done if *disposition == Disposition::Keep && chord.is_none() => {}
+                Settled::Done if *disposition != Disposition::Keep => committed.released.push(*tag),
+                Settled::Lost => committed.lost.push(*tag),
                 more => committed.open.push((*tag, more)),
             }
         }
@@ -130,21 +116,6 @@ impl Committer {
                 Apart { committer: self, store: store.as_ref(), settlements }.settled().await
             }
             _ => self.settle(settlements).await,
-        }
-    }
-
-    /// A record that cannot be stored is kept until it can.
-    async fn store(&self, store: &dyn Store, records: &[Record]) {
-        let mut wait = RETRY.0;
-        while !records.is_empty() {
-            match store.store(records).await {
-                Ok(()) => return,
-                Err(error) => {
-                    tracing::warn!(error = %Chain(&error), count = records.len(), "results could not be stored; trying again");
-                }
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(RETRY.1);
         }
     }
 

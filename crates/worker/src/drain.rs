@@ -35,7 +35,7 @@ impl Worker {
     /// The end of a drain: everything is settled and committed, so the runner may exit and the lease may go.
     pub(crate) async fn finish_drain(&mut self) {
         let committed = self.session.as_ref().is_none_or(|session| session.holding.is_empty());
-        if self.drain != Drain::Draining || !self.runs.is_empty() || !committed || self.unfenced > 0 {
+        if self.drain != Drain::Draining || !self.runs.is_empty() || !committed || !self.unfenced.is_empty() {
             return;
         }
         if let Some(session) = self.session.take() {

@@ -7,7 +7,7 @@
 //!                                        task container
 //! ```
 //!
-//! - The steps: [`receive`], [`admit`], [`run`], [`settle`], [`commit`]; [`work`] and [`outcome`] are what passes
+//! - The steps: [`receive`], [`admit`], [`run`], [`settle`], [`commit`]; [`join`] when a chord is complete; [`work`] and [`outcome`] are what passes
 //!   between them.
 //! - [`worker`]: the loop that holds them together. [`drain`]: how it stops. [`session`]: one incarnation of the worker. [`lease`]: how it
 //!   says that it lives. [`socket`]: frames from and to the task container.
@@ -21,6 +21,8 @@ pub mod config;
 pub mod connect;
 pub mod drain;
 pub mod endpoint;
+mod ends;
+pub mod join;
 pub mod lease;
 pub mod metrics;
 pub mod outcome;

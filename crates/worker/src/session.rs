@@ -10,16 +10,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use petiole_broker::{BrokerError, Consumer};
+use petiole_broker::{BrokerError, Consumer, Settlement, Tag};
 use petiole_process::log::Chain;
 use petiole_results::Store;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::commit::{Commit, Committed, Committer, commit};
+use crate::commit::{Committed, Committer, commit};
 use crate::connect::Connect;
+use crate::join::join;
 use crate::lease::{LeaseError, LeaseEvent, keep};
 use crate::receive::{Holding, Receipt, receive};
+use crate::settle::{Complete, Joined};
 
 /// Between two tries to connect.
 const RETRY: Duration = Duration::from_millis(500);
@@ -45,6 +48,8 @@ pub enum SessionEvent {
     },
     /// Something was committed.
     Committed(Committed),
+    /// The header of a chord was read that this delivery has completed.
+    Joined(Tag, Complete, Joined),
 }
 
 /// A session, from the outside.
@@ -53,7 +58,8 @@ pub struct Session {
     /// What this incarnation holds.
     pub holding: Holding,
     requests: mpsc::Sender<usize>,
-    commits: mpsc::UnboundedSender<Commit>,
+    commits: mpsc::UnboundedSender<Box<Settlement>>,
+    joins: mpsc::UnboundedSender<(Tag, Complete)>,
     released: oneshot::Receiver<()>,
     stop: CancellationToken,
     /// Ends the session's tasks when it is dropped.
@@ -69,6 +75,7 @@ impl Session {
         let holding = Holding::default();
         let (requests, request_inbox) = mpsc::channel(1);
         let (commits, commit_inbox) = mpsc::unbounded_channel();
+        let (joins, join_inbox) = mpsc::unbounded_channel();
         let (events, inbox) = mpsc::unbounded_channel();
         let (lease_events, lease_inbox) = mpsc::unbounded_channel();
         let (stop, tasks) = (CancellationToken::new(), CancellationToken::new());
@@ -79,6 +86,7 @@ impl Session {
             holding: holding.clone(),
             requests: request_inbox,
             commits: commit_inbox,
+            joins: join_inbox,
             lease: lease_inbox,
             events,
         };
@@ -89,7 +97,7 @@ impl Session {
                 () = cancelled.cancelled() => {}
             }
         });
-        let session = Self { holding, requests, commits, released, stop, _tasks: tasks.drop_guard() };
+        let session = Self { holding, requests, commits, joins, released, stop, _tasks: tasks.drop_guard() };
         Ok((session, inbox))
     }
 
@@ -99,9 +107,14 @@ impl Session {
     }
 
     /// Hands something over to be committed.
-    pub fn commit(&self, commit: Commit) {
+    pub fn commit(&self, settlement: Box<Settlement>) {
         // The receiving end is gone only when the session has ended, and then nothing may be written.
-        let _ = self.commits.send(commit);
+        let _ = self.commits.send(settlement);
+    }
+
+    /// Has the header of a chord read that is complete.
+    pub fn join(&self, tag: Tag, complete: Complete) {
+        let _ = self.joins.send((tag, complete));
     }
 
     /// Gives the lease up: what is still held goes back to its queues at once.
@@ -117,7 +130,8 @@ struct Work {
     incarnation: String,
     holding: Holding,
     requests: mpsc::Receiver<usize>,
-    commits: mpsc::UnboundedReceiver<Commit>,
+    commits: mpsc::UnboundedReceiver<Box<Settlement>>,
+    joins: mpsc::UnboundedReceiver<(Tag, Complete)>,
     lease: mpsc::UnboundedReceiver<LeaseEvent>,
     events: mpsc::UnboundedSender<SessionEvent>,
 }
@@ -139,6 +153,7 @@ impl Work {
         let (receipts, mut receipt_inbox) = mpsc::unbounded_channel();
         let (done, mut done_inbox) = mpsc::unbounded_channel();
         let receiving = receive(consumer.clone(), self.holding.clone(), self.requests, receipts);
+        let joining = read_headers(store.clone(), self.joins, self.events.clone());
         let committing = commit(Committer { consumer, store }, self.commits, done);
         let events = self.events;
         let forward = async {
@@ -163,7 +178,7 @@ impl Work {
                 }
             }
         };
-        tokio::join!(receiving, committing, forward);
+        tokio::join!(receiving, committing, joining, forward);
     }
 
     async fn connected(&self) -> (Arc<dyn Consumer>, Option<Arc<dyn Store>>) {
@@ -182,5 +197,31 @@ impl Work {
 
     fn say(&self, event: SessionEvent) {
         let _ = self.events.send(event);
+    }
+}
+
+/// Reads the headers of chords that are complete, several at a time. Ends with the session: what was not read is read
+/// by whoever gets the message next.
+async fn read_headers(
+    store: Option<Arc<dyn Store>>,
+    mut complete: mpsc::UnboundedReceiver<(Tag, Complete)>,
+    events: mpsc::UnboundedSender<SessionEvent>,
+) {
+    let Some(store) = store else { return };
+    let mut reading = JoinSet::new();
+    loop {
+        tokio::select! {
+            next = complete.recv() => {
+                let Some((tag, complete)) = next else { return };
+                let store = store.clone();
+                reading.spawn(async move {
+                    let joined = join(store.as_ref(), &complete.claim).await;
+                    SessionEvent::Joined(tag, complete, joined)
+                });
+            }
+            Some(Ok(event)) = reading.join_next() => {
+                let _ = events.send(event);
+            }
+        }
     }
 }

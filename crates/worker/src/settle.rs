@@ -1,31 +1,50 @@
 //! Step 4, settle: what follows from how an attempt ended. Pure.
 //!
 //! ```text
-//!   outcome             record       message
-//!   ------------------  -----------  -------------------------------------------------
-//!   value               SUCCESS      acknowledged
-//!   failed, limit hit   FAILURE      acknowledged (Celery's acks_on_failure_or_timeout)
-//!   process died        FAILURE      acknowledged (Celery's reject_on_worker_lost off)
-//!   did not run         none         back to the head of its queue
+//!   outcome                 record    follow-ups              message
+//!   ----------------------  --------  ----------------------  ----------------------------------------------
+//!   value                   SUCCESS   callbacks, next step    acknowledged
+//!   failed, limit hit       FAILURE   errbacks                acknowledged (acks_on_failure_or_timeout)
+//!   process died            FAILURE   errbacks                acknowledged (reject_on_worker_lost off)
+//!   wants another try       RETRY     none                    parked until then; FAILURE with none left
+//!   rejected                FAILURE   none                    to the dead-letter queue
+//!   rejected, with requeue  none      none                    back to the head of its queue
+//!   ignored                 none      none                    acknowledged
+//!   did not run             none      none                    back to the head of its queue
 //! ```
 //!
-//! The record is written before the message is acknowledged. Where the broker's script does both, it first checks
-//! that the message is still ours; an attempt that lost its lease leaves no trace.
+//! In every ready state a part of a chord is counted. Follow-ups and record are written before the message is
+//! acknowledged. Where the broker's script does all that, it first checks that the message is still ours; an attempt
+//! that lost its lease leaves no trace.
+//!
+//! - [`follow`]: what is sent, and how chords go on. [`Ending`]: what takes more than one commit. [`retry`]: whether and
+//!   when a task is tried again.
+
+mod ending;
+mod follow;
+mod retry;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use petiole_broker::{Disposition, Settlement, Tag};
+use petiole_broker::{Disposition, Outgoing, Settlement, Tag, Target, message};
+use petiole_contract::instead::Retry;
 use petiole_contract::pool::Pool;
-use petiole_protocol::record::{Document, Exception};
+use petiole_protocol::canvas::{self, FollowUps};
+use petiole_protocol::message::Message;
+use petiole_protocol::record::{Document, Exception, State};
 use petiole_results::{Precedence, Record};
 
+pub use self::ending::{Complete, Ending};
+pub use self::follow::{Joined, Next};
 use crate::admit::{Discarded, Told};
-use crate::commit::Commit;
 use crate::outcome::Outcome;
-use crate::run::Ended;
+use crate::run::{Ended, Progress};
 use crate::work::Work;
+
+/// The longest name of a state (Celery's own tables have room for 50 characters).
+const STATE_LENGTH: usize = 50;
 
 /// What a pool stores, and under which name.
 #[derive(Debug)]
@@ -33,13 +52,44 @@ pub struct Settle {
     stores: bool,
     expires: Option<Duration>,
     nodename: String,
+    /// Where tasks go that follow others and do not say it: the queues, by their index.
+    queues: Vec<String>,
+    /// Tells the attempts of this process from those of others.
+    life: String,
+}
+
+/// What is committed next for a delivery.
+#[derive(Debug)]
+pub struct Step {
+    /// What is written now.
+    pub settlement: Settlement,
+    /// What may be left to write after that.
+    pub ending: Option<Box<Ending>>,
+}
+
+impl From<Settlement> for Step {
+    fn from(settlement: Settlement) -> Self {
+        Self { settlement, ending: None }
+    }
+}
+
+/// Whether a state says that its task has ended.
+fn ends(state: &str) -> bool {
+    [State::Success, State::Failure, State::Revoked].iter().any(|end| end.as_str() == state)
 }
 
 impl Settle {
-    /// A pool's way to settle. `nodename` is what Celery's tools show: `celery@<pod>`.
-    pub fn new(pool: &Pool, nodename: String) -> Self {
+    /// A pool's way to settle. `nodename` is what Celery's tools show: `celery@<pod>`. `life` is another one for each
+    /// process.
+    pub fn new(pool: &Pool, nodename: String, life: String) -> Self {
         let expires = pool.results.as_ref().map(|results| results.expires).filter(|seconds| *seconds > 0);
-        Self { stores: pool.results.is_some(), expires: expires.map(Duration::from_secs), nodename }
+        Self {
+            stores: pool.results.is_some(),
+            expires: expires.map(Duration::from_secs),
+            nodename,
+            queues: pool.queues.iter().map(|queue| queue.name.clone()).collect(),
+            life,
+        }
     }
 
     /// What is written when a task starts.
@@ -47,57 +97,206 @@ impl Settle {
         let task = &work.plan.task;
         let record = (task.track_started && self.wanted(work)).then(|| {
             let document = Document::started(&work.message.id, std::process::id(), &self.nodename);
-            self.record(&work.message.id, document.to_json())
+            self.record(&work.message.id, document.to_json(), Precedence::Progress)
         });
         let disposition = if task.acks_early { Disposition::Ack } else { Disposition::Keep };
         (record.is_some() || task.acks_early).then(|| Settlement::new(tag, disposition).with_records(record))
     }
 
-    /// What is written when an attempt has ended.
-    pub fn ended(&self, ended: &Ended, now: Timestamp) -> Option<Commit> {
-        let Ended { tag, work, outcome, took } = ended;
-        let id = &work.message.id;
-        let failure =
-            |exception: &Exception| Some(Document::failure(id, exception, now).of(&work.message).to_json());
-        let document = match outcome {
-            Outcome::Success(value) => Some(success(work, value, now)),
-            Outcome::Failure(exception) => failure(exception),
-            Outcome::SoftTimeLimit(stderr) => {
-                failure(&Exception::soft_time_limit_exceeded().with_traceback(stderr.clone()))
-            }
-            Outcome::HardTimeLimit(seconds) => failure(&Exception::time_limit_exceeded(*seconds)),
-            Outcome::WorkerLost(how) => {
-                failure(&Exception::worker_lost(&format!("Worker exited prematurely: {how}.")))
-            }
-            Outcome::Returned => None,
-        };
-        let record = document.filter(|_| self.wanted(work)).map(|document| self.record(id, document));
-        if work.plan.task.acks_early && took.is_some() {
-            return record.map(Commit::Record);
+    /// What is written when a task says how far it is; or why nothing is.
+    pub fn progress(&self, progress: &Progress) -> Result<Option<Settlement>, String> {
+        let Progress { tag, work, state, meta } = progress;
+        if state.is_empty() || state.len() > STATE_LENGTH || ends(state) {
+            return Err(format!(
+                "{state:?} is no state of a task that runs: choose a name of at most {STATE_LENGTH} bytes that says no end"
+            ));
         }
-        let disposition = match outcome {
-            Outcome::Returned => Disposition::Requeue,
-            _ => Disposition::Ack,
+        let id = &work.message.id;
+        let meta: &[u8] = if meta.is_empty() { b"null" } else { meta };
+        let document =
+            Document::own(id, state, meta).map_err(|error| format!("its meta is not JSON: {error}"))?;
+        let document = document.of(&work.message).to_json();
+        let disposition = if work.plan.task.acks_early { Disposition::Acked } else { Disposition::Keep };
+        Ok(self.wanted(work).then(|| {
+            Settlement::new(*tag, disposition).with_records([self.record(id, document, Precedence::Progress)])
+        }))
+    }
+
+    /// What is written when an attempt has ended.
+    pub fn ended(&self, ended: Ended, now: Timestamp) -> Step {
+        let Ended { tag, work, outcome, took } = ended;
+        let early = work.plan.task.acks_early && took.is_some();
+        let done = if early { Disposition::Acked } else { Disposition::Ack };
+        match outcome {
+            Outcome::Success(value) => self.success(tag, work, &value, done, now),
+            Outcome::Failure(exception) if retry::covers(&work.plan.task.retry, &exception) => {
+                self.retry(tag, work, Retry::default(), Some(exception), done, now)
+            }
+            Outcome::Failure(exception) => self.failure(tag, work, &exception, done, now),
+            Outcome::SoftTimeLimit(stderr) => {
+                let exception = Exception::soft_time_limit_exceeded().with_traceback(stderr);
+                self.failure(tag, work, &exception, done, now)
+            }
+            Outcome::HardTimeLimit(seconds) => {
+                self.failure(tag, work, &Exception::time_limit_exceeded(seconds), done, now)
+            }
+            Outcome::WorkerLost(how) => {
+                let exception = Exception::worker_lost(&format!("Worker exited prematurely: {how}."));
+                self.failure(tag, work, &exception, done, now)
+            }
+            Outcome::Retry(asked, why) => self.retry(tag, work, asked, why, done, now),
+            Outcome::Rejected { requeue: false } => self.rejected(tag, work, early, now),
+            Outcome::Rejected { requeue: true } if early => self.again_at_once(tag, &work).into(),
+            Outcome::Rejected { requeue: true } | Outcome::Returned => {
+                Settlement::new(tag, if early { done } else { Disposition::Requeue }).into()
+            }
+            Outcome::Ignored => Settlement::new(tag, done).into(),
+        }
+    }
+
+    fn success(&self, tag: Tag, work: Box<Work>, value: &Bytes, fate: Disposition, now: Timestamp) -> Step {
+        let message = &work.message;
+        let follow_ups = if message.has_follow_ups() {
+            // `run` has checked the value.
+            let value = String::from_utf8_lossy(value);
+            match self.after_success(message, work.queue, &value, now) {
+                Ok(follow_ups) => follow_ups,
+                Err(exception) => return self.failure(tag, work, &exception, fate, now),
+            }
+        } else {
+            FollowUps::default()
         };
-        let settlement = Settlement::new(*tag, disposition).with_records(record);
-        Some(Commit::Settle(Box::new(settlement)))
+        let document = match Document::success(&message.id, value, now) {
+            Ok(document) => document.of(message).children(Some(&follow_ups.children)).to_json(),
+            // A second look that disagrees must not lose the task.
+            Err(error) => {
+                let exception = Exception::encode_error(&error.to_string());
+                return self.failure(tag, work, &exception, fate, now);
+            }
+        };
+        let record = self.wanted(&work).then(|| self.record(&message.id, document, Precedence::Result));
+        self.step(tag, work, record, follow_ups, fate)
+    }
+
+    fn failure(
+        &self,
+        tag: Tag,
+        work: Box<Work>,
+        exception: &Exception,
+        fate: Disposition,
+        now: Timestamp,
+    ) -> Step {
+        let message = &work.message;
+        let follow_ups = if message.has_follow_ups() {
+            self.after_failure(message, work.queue, exception, now)
+        } else {
+            FollowUps::default()
+        };
+        let record = self.wanted(&work).then(|| self.failed(message, exception, &follow_ups.children, now));
+        self.step(tag, work, record, follow_ups, fate)
+    }
+
+    fn retry(
+        &self,
+        tag: Tag,
+        work: Box<Work>,
+        asked: Retry,
+        why: Option<Exception>,
+        fate: Disposition,
+        now: Timestamp,
+    ) -> Step {
+        let message = &work.message;
+        let Some(until) = retry::again(&work.plan.task.retry, asked, message, now) else {
+            let exception = why.unwrap_or_else(|| retry::exhausted(message));
+            return self.failure(tag, work, &exception, fate, now);
+        };
+        let shown = why.unwrap_or_else(|| {
+            let wait = until.duration_since(now).as_secs_f64();
+            Exception::retry(&format!("Retry in {wait}s"))
+        });
+        let document = Document::retry(&message.id, &shown).of(message).to_json();
+        let record = self.wanted(&work).then(|| self.record(&message.id, document, Precedence::Progress));
+        let retries = message.retries.saturating_add(1);
+        let settlement = match (&work.raw, fate) {
+            // Its message was given up when it started: a copy goes on.
+            (Some(raw), Disposition::Acked) => {
+                let copy = message::retry(raw, until, retries);
+                let sends = copy.map(|copy| vec![self.to_own_queue(&work, copy)]).unwrap_or_default();
+                Settlement { sends, ..Settlement::new(tag, Disposition::Acked) }
+            }
+            _ => Settlement::new(tag, Disposition::Retry { until, retries }),
+        };
+        settlement.with_records(record).into()
+    }
+
+    /// A message that was given up when its task started, and is wanted back.
+    fn again_at_once(&self, tag: Tag, work: &Work) -> Settlement {
+        let sends =
+            work.raw.as_ref().map(|raw| self.to_own_queue(work, message::redelivered(raw).into_owned()));
+        Settlement { sends: sends.into_iter().collect(), ..Settlement::new(tag, Disposition::Acked) }
+    }
+
+    fn to_own_queue(&self, work: &Work, message: Vec<u8>) -> Outgoing {
+        let queue = self.queues.get(work.queue).cloned().unwrap_or_default();
+        Outgoing { to: Target::Queue(queue), priority: work.message.priority.unwrap_or_default(), message }
+    }
+
+    /// As Celery 5.7 has it: a failure of which nobody but a chord is told.
+    fn rejected(&self, tag: Tag, work: Box<Work>, early: bool, now: Timestamp) -> Step {
+        let message = &work.message;
+        let exception = Exception::reject(false);
+        let mut follow_ups = FollowUps::default();
+        follow_ups.parts.extend(canvas::part(message, State::Failure, &exception.to_json()));
+        let record = self.wanted(&work).then(|| self.failed(message, &exception, &[], now));
+        let fate = if early {
+            Disposition::Acked
+        } else {
+            Disposition::DeadLetter("Rejected: the task's own code rejects the message".to_owned())
+        };
+        self.step(tag, work, record, follow_ups, fate)
     }
 
     /// What is written for a message that does not run.
-    pub fn discarded(&self, tag: Tag, discarded: &Discarded, now: Timestamp) -> Settlement {
-        let record = discarded.id.as_ref().filter(|_| self.stores).map(|id| {
-            let document = match &discarded.told {
-                Told::Failure(exception) => Document::failure(id, exception, now),
-                Told::Revoked(exception) => Document::revoked(id, exception, now),
-            };
-            self.record(id, document.to_json())
-        });
-        let disposition = if discarded.dead_letter {
-            Disposition::DeadLetter(format!("{}: {}", discarded.reason, discarded.why))
-        } else {
-            Disposition::Ack
+    pub fn discarded(&self, tag: Tag, discarded: Discarded, now: Timestamp) -> Step {
+        let Discarded { reason, why, id, queue, message, told, dead_letter, .. } = discarded;
+        let fate =
+            if dead_letter { Disposition::DeadLetter(format!("{reason}: {why}")) } else { Disposition::Ack };
+        let follow_ups = match (&message, &told) {
+            (None, _) => FollowUps::default(),
+            (Some(message), Told::Failure(exception)) => self.after_failure(message, queue, exception, now),
+            (Some(message), Told::Revoked(exception)) => {
+                let part = canvas::part(message, State::Revoked, &exception.to_json());
+                FollowUps { parts: part.into_iter().collect(), ..FollowUps::default() }
+            }
         };
-        Settlement::new(tag, disposition).with_records(record)
+        let record = id.filter(|_| self.stores).map(|id| {
+            let document = match &told {
+                Told::Failure(exception) => Document::failure(&id, exception, now),
+                Told::Revoked(exception) => Document::revoked(&id, exception, now),
+            };
+            let document = document.children(Some(&follow_ups.children)).to_json();
+            self.record(&id, document, Precedence::Result)
+        });
+        let settlement = Settlement::new(tag, fate.clone()).with_records(record);
+        match message {
+            Some(message) => self.follow(settlement, follow_ups, || Ending::new(tag, queue, message, fate)),
+            None => settlement.into(),
+        }
+    }
+
+    fn step(
+        &self,
+        tag: Tag,
+        work: Box<Work>,
+        record: Option<Record>,
+        follow_ups: FollowUps,
+        fate: Disposition,
+    ) -> Step {
+        let settlement = Settlement::new(tag, fate.clone()).with_records(record);
+        self.follow(settlement, follow_ups, || {
+            let Work { queue, message, .. } = *work;
+            Ending::new(tag, queue, Box::new(message), fate)
+        })
     }
 
     /// The message's word on its result counts, else the task's.
@@ -105,19 +304,18 @@ impl Settle {
         self.stores && !work.message.ignore_result.unwrap_or(work.plan.task.ignore_result)
     }
 
-    fn record(&self, id: &str, document: String) -> Record {
-        Record { task_id: id.to_owned(), document, expires: self.expires, precedence: Precedence::Result }
+    fn failed(
+        &self,
+        message: &Message,
+        exception: &Exception,
+        children: &[String],
+        now: Timestamp,
+    ) -> Record {
+        let document = Document::failure(&message.id, exception, now).of(message).children(Some(children));
+        self.record(&message.id, document.to_json(), Precedence::Result)
     }
-}
 
-fn success(work: &Work, value: &Bytes, now: Timestamp) -> String {
-    let id = &work.message.id;
-    match Document::success(id, value, now) {
-        Ok(document) => document.of(&work.message).to_json(),
-        // `run` has checked the value; a second look that disagrees must not lose the task.
-        Err(error) => {
-            let exception = Exception::encode_error(&error.to_string());
-            Document::failure(id, &exception, now).of(&work.message).to_json()
-        }
+    fn record(&self, id: &str, document: String, precedence: Precedence) -> Record {
+        Record { task_id: id.to_owned(), document, expires: self.expires, precedence }
     }
 }

@@ -17,6 +17,8 @@ pub struct Work {
     pub plan: Arc<Plan>,
     /// Its limits: the message's own, else the task's, else its queue's, else the pool's.
     pub limits: Limits,
+    /// The message as it came, where it is acknowledged before its task runs: it may have to be sent again.
+    pub raw: Option<Vec<u8>>,
 }
 
 /// How a pool runs a task of one name.

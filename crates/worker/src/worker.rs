@@ -7,11 +7,12 @@
 //!   time ────┘                                        └──> the next request for messages
 //! ```
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use petiole_broker::{Delivery, Disposition, Settlement};
+use petiole_broker::{Delivery, Disposition, Settlement, Tag};
 use petiole_contract::control::{FromRunner, ToRunner};
 use petiole_contract::pool::Pool;
 use petiole_process::ready::Readiness;
@@ -19,16 +20,14 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Admission, Admit};
-use crate::commit::{Commit, Committed};
 use crate::connect::Connect;
 use crate::drain::Drain;
 use crate::lease::LeaseError;
 use crate::metrics::Metrics;
-use crate::outcome::Outcome;
 use crate::predecessor::{self, Incarnations};
-use crate::run::{Effects, Ended, Peer, Runs};
+use crate::run::{Effects, Peer, Runs};
 use crate::session::{Session, SessionEvent};
-use crate::settle::Settle;
+use crate::settle::{Ending, Settle};
 use crate::socket::{SocketEvent, Writers};
 
 /// Between two looks at the clock; also between two signs of life to the runner, with room to spare.
@@ -62,9 +61,9 @@ pub mod part {
 
 /// A worker.
 pub struct Worker {
-    admit: Admit,
+    pub(crate) admit: Admit,
     pub(crate) runs: Runs,
-    settle: Settle,
+    pub(crate) settle: Settle,
     connect: Arc<dyn Connect>,
     incarnations: Incarnations,
     /// Until the first runner says hello: from then on no task of this pod's earlier workers is left.
@@ -76,12 +75,14 @@ pub struct Worker {
     writers: Writers,
     pub(crate) runner: Option<Peer>,
     pub(crate) ready: Readiness,
-    metrics: Metrics,
+    pub(crate) metrics: Metrics,
     said_alive: Instant,
     paused: bool,
     pub(crate) drain: Drain,
-    /// Records under way of messages that were acknowledged early.
-    pub(crate) unfenced: usize,
+    /// Endings that take more than one commit.
+    pub(crate) endings: HashMap<Tag, Box<Ending>>,
+    /// Deliveries that were acknowledged early, with something of them under way.
+    pub(crate) unfenced: HashSet<Tag>,
 }
 
 impl Worker {
@@ -101,7 +102,7 @@ impl Worker {
         Ok(Self {
             admit: Admit::new(pool)?,
             runs: Runs::new(&pool.mode, pool.concurrency),
-            settle: Settle::new(pool, nodename),
+            settle: Settle::new(pool, nodename, uuid::Uuid::new_v4().simple().to_string()),
             connect,
             earlier: Some(incarnations.clone()),
             incarnations,
@@ -116,7 +117,8 @@ impl Worker {
             said_alive: Instant::now(),
             paused: false,
             drain: Drain::No,
-            unfenced: 0,
+            endings: HashMap::new(),
+            unfenced: HashSet::new(),
         })
     }
 
@@ -202,6 +204,8 @@ impl Worker {
                 tracing::error!("the lease was lost: every task is killed, nothing of them is written");
                 self.metrics.leases_lost.with_label_values::<&str>(&[]).inc();
                 self.runs.abandon(effects);
+                self.endings.clear();
+                self.unfenced.clear();
                 self.session = None;
                 if self.drain == Drain::No {
                     self.begin()?;
@@ -217,7 +221,8 @@ impl Worker {
                     self.admit(message, wall, now, effects);
                 }
             }
-            SessionEvent::Committed(committed) => self.committed(&committed),
+            SessionEvent::Committed(committed) => self.committed(committed),
+            SessionEvent::Joined(tag, complete, joined) => self.joined(tag, complete, &joined),
         }
         Ok(())
     }
@@ -236,7 +241,8 @@ impl Worker {
             Admission::Discard(discarded) => {
                 tracing::warn!(id = discarded.id, task = discarded.task, why = discarded.why, "not run");
                 self.metrics.discarded.with_label_values(&[discarded.reason]).inc();
-                self.settle(self.settle.discarded(tag, &discarded, wall));
+                let step = self.settle.discarded(tag, *discarded, wall);
+                self.step(step);
             }
         }
     }
@@ -305,9 +311,12 @@ impl Worker {
                 self.settle(settlement);
             }
         }
+        for progress in &effects.progress {
+            self.progress(progress);
+        }
         let wall = Timestamp::now();
         for ended in effects.ended {
-            self.ended(&ended, wall);
+            self.ended(ended, wall);
         }
         if self.runs.ready() {
             self.ready.there(part::TASK);
@@ -317,52 +326,6 @@ impl Worker {
         let (held, running) = self.runs.count();
         self.metrics.held.with_label_values::<&str>(&[]).set(gauge(held));
         self.metrics.running.with_label_values::<&str>(&[]).set(gauge(running));
-    }
-
-    fn ended(&mut self, ended: &Ended, wall: Timestamp) {
-        let message = &ended.work.message;
-        let took = ended.took.unwrap_or_default().as_secs_f64();
-        if let Outcome::Success(_) = ended.outcome {
-            tracing::debug!(id = message.id, task = message.task, took, "succeeded");
-        } else {
-            tracing::info!(id = message.id, task = message.task, took, "{}", ended.outcome.name());
-        }
-        let name = self.admit.label(&message.task);
-        self.metrics.tasks.with_label_values(&[name, ended.outcome.name()]).inc();
-        if let Some(took) = ended.took {
-            self.metrics.runtime.with_label_values(&[name]).observe(took.as_secs_f64());
-        }
-        if let Some(commit) = self.settle.ended(ended, wall) {
-            self.commit(commit);
-        }
-    }
-
-    fn settle(&mut self, settlement: Settlement) {
-        self.commit(Commit::Settle(Box::new(settlement)));
-    }
-
-    fn commit(&mut self, commit: Commit) {
-        if let Some(session) = &self.session {
-            if matches!(commit, Commit::Record(_)) {
-                self.unfenced += 1;
-            }
-            session.commit(commit);
-        }
-    }
-
-    fn committed(&mut self, committed: &Committed) {
-        if committed.lost > 0 {
-            tracing::warn!(
-                count = committed.lost,
-                "messages had gone to another worker: nothing was written"
-            );
-            let lost = u64::try_from(committed.lost).unwrap_or(u64::MAX);
-            self.metrics.lost.with_label_values::<&str>(&[]).inc_by(lost);
-        }
-        self.unfenced = self.unfenced.saturating_sub(committed.records);
-        if let Some(session) = &self.session {
-            session.holding.remove(committed.released.iter().copied());
-        }
     }
 
     /// Asks for messages, when there is room for some and no request is under way.

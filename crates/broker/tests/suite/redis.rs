@@ -3,10 +3,10 @@
 mod celery;
 mod effects;
 mod faults;
+mod give_up;
 mod kombu;
 mod reach;
 mod subject;
-mod give_up;
 
 use self::subject::{redis, redis_apart};
 

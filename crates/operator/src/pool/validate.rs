@@ -14,7 +14,7 @@ use petiole_api::template::{PodTemplate, TemplateContainer, TemplateSpec};
 use petiole_api::worker_pool::{Acks, Mode, ResultForm};
 use petiole_api::{TaskQueue, WorkerPool, worker_pool};
 use petiole_contract::exec;
-use petiole_contract::pool::{Limits, Queue, Task};
+use petiole_contract::pool::{Limits, Queue, RetryPolicy, Task};
 use petiole_contract::template::Template;
 
 use super::paths;
@@ -207,6 +207,7 @@ fn task(mode: Mode, task: &worker_pool::Task) -> Result<Task, Refusal> {
         acks_early: task.acks == Acks::Early,
         track_started: task.track_started,
         ignore_result: task.ignore_result,
+        retry: RetryPolicy::default(),
     })
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::body::Body;
 use super::refused::Why;
 use super::{Message, TimeLimits};
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, REDELIVERED};
 use crate::json::{self, Object, Scanner};
 use crate::time;
 
@@ -16,20 +16,24 @@ macro_rules! fields {
         #[derive(Debug, Default)]
         pub(super) struct Fields<'a> {
             $(pub(super) $name: Option<&'a str>,)*
+            /// There are headers beside these.
+            strangers: bool,
         }
 
         impl<'a> Fields<'a> {
-            /// Takes a field, when it is one. Of several with one name, the last counts.
-            pub(super) fn take(&mut self, name: &str, value: &'a str) {
+            /// Takes a field, and says whether it is one. Of several with one name, the last counts.
+            pub(super) fn take(&mut self, name: &str, value: &'a str) -> bool {
                 match name {
                     $(stringify!($name) => self.$name = Some(value),)*
-                    _ => {}
+                    _ => return false,
                 }
+                true
             }
 
             /// These fields, over others. One that is `null` here counts as well.
             fn over(&self, other: &Self) -> Self {
-                Self { $($name: self.$name.or(other.$name),)* }
+                let strangers = self.strangers || other.strangers;
+                Self { $($name: self.$name.or(other.$name),)* strangers }
             }
         }
     };
@@ -40,6 +44,25 @@ fields! {
     argsrepr, kwargsrepr, replaced_task_nesting, stamped_headers, stamps, compression, taskset
 }
 
+/// Headers that are no fields of a task, and not a user's own: what says the language of the sender, what kombu marks
+/// a restored message with, and what begins with our own name.
+fn is_transport(name: &str) -> bool {
+    name == "lang" || name == REDELIVERED || name.starts_with("petiole-")
+}
+
+/// A user's own headers, as the JSON text of an object.
+fn of_user(headers: &Object) -> Option<String> {
+    let mut own = Object::default();
+    let mut fields = Fields::default();
+    for (name, value) in headers.members() {
+        if !is_transport(&name) && !fields.take(&name, value) {
+            // Only a value that is not JSON is refused, and these were read as such.
+            let _ = own.set(&name, value.as_bytes());
+        }
+    }
+    (!own.members().is_empty()).then(|| own.as_str().to_owned())
+}
+
 impl<'a> Fields<'a> {
     /// The fields among an envelope's headers.
     pub(super) fn of_headers(headers: &'a Object) -> Self {
@@ -47,7 +70,9 @@ impl<'a> Fields<'a> {
         // The text is known to be valid; an error cannot happen, and would only leave fields out.
         let _ = Scanner::new(headers.as_str().as_bytes()).and_then(|mut scanner| {
             scanner.object(|scanner, name| {
-                fields.take(&name.text(), scanner.value()?);
+                let name = name.text();
+                let known = fields.take(&name, scanner.value()?);
+                fields.strangers |= !known && !is_transport(&name);
                 Ok(())
             })
         });
@@ -93,6 +118,8 @@ impl<'a> Fields<'a> {
                 .unwrap_or_default(),
             stamped_headers: present(self.stamped_headers).map(str::to_owned),
             stamps: present(self.stamps).and_then(Object::of).unwrap_or_default(),
+            delivery_tag: properties.delivery_tag.clone(),
+            user_headers: self.strangers.then(|| of_user(&envelope.headers)).flatten(),
             body,
         })
     }

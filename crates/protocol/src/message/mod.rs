@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A message is protocol 2 when its headers name a task, and protocol 1 when its body does (Celery's rule). A user's
-//! own headers are not looked at; they stay in the envelope.
+//! own headers are not looked at; they are handed on.
 //!
 //! The body may be compressed, signed, and of any of kombu's serializers that [`Accept`] lists; everything after
 //! sees JSON.
@@ -75,6 +75,10 @@ pub struct Message {
     pub stamped_headers: Option<String>,
     /// Its stamps: name → value or list of values.
     pub stamps: Object,
+    /// kombu's key of the message, the same whenever it is delivered again.
+    pub delivery_tag: Option<String>,
+    /// What its sender wrote into `headers`, as the JSON text of an object: the headers that are not Celery's own.
+    pub user_headers: Option<String>,
     body: Body,
 }
 

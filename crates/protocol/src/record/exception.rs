@@ -106,6 +106,41 @@ impl Exception {
         Self::new(CELERY, "NotRegistered", task)
     }
 
+    /// The task wanted another try, and had none left. The arguments are JSON texts.
+    pub fn max_retries_exceeded(task: &str, id: &str, args: &str, kwargs: &str) -> Self {
+        let (args, kwargs) = (crate::repr::python(args), crate::repr::python(kwargs));
+        let message = format!("Can't retry {task}[{id}] args:{args} kwargs:{kwargs}");
+        Self::new(CELERY, "MaxRetriesExceededError", &message)
+    }
+
+    /// The task asked to be tried again, and did not say why: what is shown while it waits.
+    pub fn retry(message: &str) -> Self {
+        Self::new(CELERY, "Retry", message)
+    }
+
+    /// The task rejected its message.
+    pub fn reject(requeue: bool) -> Self {
+        Self::with(CELERY, "Reject", vec!["null".to_owned(), requeue.to_string()])
+    }
+
+    /// The pool stores no results, and a chord needs them.
+    pub fn no_result_store() -> Self {
+        let why = "a chord needs a result store: write spec.results into the TaskQueue";
+        Self::new("builtins", "NotImplementedError", why)
+    }
+
+    /// The task's follow-ups cannot be sent: why.
+    pub fn not_sent(why: &str) -> Self {
+        Self::new(KOMBU, "OperationalError", why)
+    }
+
+    /// Whether its class has this name, with its module or without.
+    pub fn is_called(&self, name: &str) -> bool {
+        name == self.kind
+            || name.strip_suffix(self.kind.as_str()).and_then(|rest| rest.strip_suffix('.'))
+                == Some(self.module.as_str())
+    }
+
     /// Somebody revoked the task before it ran.
     pub fn revoked() -> Self {
         Self::new(CELERY, "TaskRevokedError", "revoked")

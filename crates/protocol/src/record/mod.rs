@@ -67,6 +67,8 @@ impl State {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document<'a> {
     state: State,
+    /// A state of the task's own, in place of that.
+    own: Option<&'a str>,
     /// JSON text.
     result: String,
     traceback: Option<&'a str>,
@@ -132,9 +134,16 @@ impl<'a> Document<'a> {
         Self::new(State::Started, result, None, task_id)
     }
 
+    /// The task is in a state of its own, and says this of it, as JSON text (Celery's `update_state`).
+    pub fn own(task_id: &'a str, state: &'a str, meta: &[u8]) -> Result<Self, Invalid> {
+        let document = Self::new(State::Started, json::check(meta)?.to_owned(), None, task_id);
+        Ok(Self { own: Some(state), ..document })
+    }
+
     fn new(state: State, result: String, date_done: Option<Timestamp>, task_id: &'a str) -> Self {
         Self {
             state,
+            own: None,
             result,
             traceback: None,
             date_done,
@@ -185,12 +194,22 @@ impl<'a> Document<'a> {
 
     /// The document's text.
     pub fn to_json(&self) -> String {
-        let Self { state, result, traceback, date_done, children, group_id, parent_id, extended, task_id } =
-            self;
+        let Self {
+            state,
+            own,
+            result,
+            traceback,
+            date_done,
+            children,
+            group_id,
+            parent_id,
+            extended,
+            task_id,
+        } = self;
         let mut out = String::with_capacity(256 + result.len() + traceback.map_or(0, str::len));
-        out.push_str("{\"status\": \"");
-        out.push_str(state.as_str());
-        out.push_str("\", \"result\": ");
+        out.push_str("{\"status\": ");
+        json::put(&mut out, own.unwrap_or(state.as_str()));
+        out.push_str(", \"result\": ");
         out.push_str(result);
         out.push_str(", \"traceback\": ");
         put_text(&mut out, *traceback);

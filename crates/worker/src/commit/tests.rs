@@ -8,8 +8,14 @@ use jiff::Timestamp;
 use petiole_broker::conformance::{Checked, Member, Subject};
 use petiole_broker::exchange::Binding;
 use petiole_broker::memory::{Fault, MemoryBroker};
-use petiole_broker::redis::{Config, Endpoint, RedisConsumer, RedisInspector, RedisLease, Timeouts};
-use petiole_broker::{Delivery, Inspector, LEASE, Lease, QueueName, Worker, message};
+use petiole_broker::redis::{
+    Config, Endpoint, MailboxConfig, RedisConsumer, RedisInspector, RedisLease, RedisMailbox,
+    RedisRevocations, Timeouts,
+};
+use petiole_broker::{
+    Address, Attempts, Delivery, Inspector, LEASE, Lease, Mailbox, Node, Parking, QueueName, Revocations,
+    Worker, message,
+};
 use petiole_protocol::keys::{self, BrokerKeys};
 use petiole_results::memory::MemoryStore;
 use petiole_results::redis::{Connection, RedisStore};
@@ -47,9 +53,13 @@ impl Consumer for Settling {
     }
 }
 
-fn member(consumer: Arc<dyn Consumer>, lease: Arc<dyn Lease>, store: Arc<dyn Store>) -> Member {
+fn member<T>(consumer: Arc<T>, lease: Arc<dyn Lease>, store: Arc<dyn Store>) -> Member
+where
+    T: Consumer + Attempts + Parking + 'static,
+{
     assert!(!consumer.stores_results());
-    Member { consumer: Arc::new(Settling(Committer { consumer, store: Some(store) })), lease }
+    let settling = Settling(Committer { consumer: consumer.clone(), store: Some(store) });
+    Member { consumer: Arc::new(settling), attempts: consumer.clone(), parking: consumer, lease }
 }
 
 struct Memory {
@@ -72,6 +82,18 @@ impl Subject for Memory {
     async fn register(&self, worker: Worker) -> Checked<Member> {
         let worker = Arc::new(self.broker.register(worker)?);
         Ok(member(worker.clone(), worker, self.store()))
+    }
+
+    fn mailbox(&self, node: &str) -> Arc<dyn Mailbox> {
+        Arc::new(self.broker.mailbox(Node::new(node)))
+    }
+
+    async fn bound(&self, from: &Address) -> Checked<Vec<String>> {
+        Ok(self.broker.bound(from))
+    }
+
+    fn revocations(&self) -> Arc<dyn Revocations> {
+        Arc::new(self.broker.clone())
     }
 
     fn inspector(&self) -> Arc<dyn Inspector> {
@@ -114,6 +136,11 @@ impl Subject for Memory {
         LEASE
     }
 
+    async fn cut(&self) -> Checked {
+        self.broker.cut();
+        Ok(())
+    }
+
     async fn lose_answers(&self) -> Checked {
         self.broker.set_fault(Fault::Mute);
         Ok(())
@@ -152,6 +179,24 @@ impl Subject for Redis {
         let lease = RedisLease::register(config.clone()).await?;
         let consumer = RedisConsumer::connect(config).await?;
         Ok(member(Arc::new(consumer), Arc::new(lease), self.store()))
+    }
+
+    fn mailbox(&self, node: &str) -> Arc<dyn Mailbox> {
+        let endpoint = Endpoint::parse(&self.broker.url()).unwrap();
+        Arc::new(RedisMailbox::new(MailboxConfig::new(endpoint, Node::new(node))))
+    }
+
+    async fn bound(&self, from: &Address) -> Checked<Vec<String>> {
+        let mut members = redis::cmd("SMEMBERS");
+        members.arg(BrokerKeys::default().bindings(&from.exchange));
+        let members: Vec<String> = self.admin.query(&members).await?;
+        let bound = keys::bound_queues(members.iter().map(String::as_str), &from.routing_key);
+        Ok(bound.into_iter().map(str::to_owned).collect())
+    }
+
+    fn revocations(&self) -> Arc<dyn Revocations> {
+        let endpoint = Endpoint::parse(&self.broker.url()).unwrap();
+        Arc::new(RedisRevocations::new(endpoint, Timeouts::default()))
     }
 
     fn inspector(&self) -> Arc<dyn Inspector> {
@@ -213,6 +258,15 @@ impl Subject for Redis {
     }
 
     /// Not here: the committer asks until it is answered.
+    async fn cut(&self) -> Checked {
+        for kind in ["normal", "pubsub"] {
+            let mut kill = redis::cmd("CLIENT");
+            kill.arg("KILL").arg("TYPE").arg(kind).arg("SKIPME").arg("yes");
+            let _: u64 = self.admin.query(&kill).await?;
+        }
+        Ok(())
+    }
+
     async fn lose_answers(&self) -> Checked {
         Err("answers are not lost here".into())
     }
@@ -298,21 +352,16 @@ async fn what_stays_open_is_told() {
     }
     let tags: Vec<_> = worker.receive(3).await.unwrap().iter().map(|delivery| delivery.tag).collect();
     let claim = petiole_results::chord::ChordClaim { group: "g".to_owned(), token: "t".to_owned() };
-    let settle = |settlement| Commit::Settle(Box::new(settlement));
     let batch = vec![
-        settle(Settlement::new(tags[0], Disposition::Keep)),
-        settle(Settlement::new(tags[1], Disposition::Ack)),
-        settle(Settlement { finish: Some(claim), ..Settlement::new(tags[2], Disposition::Ack) }),
-        settle(Settlement::new(99, Disposition::Ack)),
-        Commit::Record(petiole_broker::conformance::record("4")),
+        Settlement::new(tags[0], Disposition::Keep),
+        Settlement::new(tags[1], Disposition::Ack),
+        Settlement { finish: Some(claim), ..Settlement::new(tags[2], Disposition::Ack) },
+        Settlement::new(99, Disposition::Ack),
     ];
+    let batch = batch.into_iter().map(Box::new).collect();
     let committer = Committer { consumer: worker, store: Some(subject.store()) };
     let written = committer.write(batch).await.unwrap();
-    let expected = Committed {
-        released: vec![tags[1], 99],
-        lost: 1,
-        records: 1,
-        open: vec![(tags[2], Settled::ClaimLost)],
-    };
+    let expected =
+        Committed { released: vec![tags[1]], lost: vec![99], open: vec![(tags[2], Settled::ClaimLost)] };
     assert_eq!(written, expected);
 }

@@ -24,7 +24,7 @@ fn work(limits: Limits) -> Work {
     let command = ["add", "$(args[0])", "$(args[1])"].map(str::to_owned).to_vec();
     let templates = command.iter().map(|part| Template::parse(part).unwrap()).collect();
     let plan = Plan { task: Task { command, ..Task::default() }, command: templates };
-    Work { queue: 0, message, plan: Arc::new(plan), limits }
+    Work { queue: 0, message, plan: Arc::new(plan), limits, raw: None }
 }
 
 /// The frames that were sent to a peer, as JSON.
@@ -382,8 +382,8 @@ fn what_has_started_is_counted_until_it_ends_or_is_abandoned() {
     served.says(FromHandler::Started { attempt: 1 });
     served.says(FromHandler::Started { attempt: 2 });
     assert_eq!(served.runs.count(), (3, 2));
-    served.says(FromHandler::Result(RunResult { attempt: 1, error: None }));
-    served.says(FromHandler::Result(RunResult { attempt: 3, error: None }));
+    served.says(FromHandler::Result(RunResult { attempt: 1, ..RunResult::default() }));
+    served.says(FromHandler::Result(RunResult { attempt: 3, ..RunResult::default() }));
     assert_eq!(served.runs.count(), (1, 1));
     served.runs.abandon(&mut Effects::default());
     assert_eq!(served.runs.count(), (0, 0));
