@@ -95,6 +95,11 @@ def keep(value: Any, *, path: str) -> Any:
     return value
 
 
+def mourn(request: Any, error: Exception, _traceback: Any, *, path: str) -> None:
+    """An errback as Celery calls it in its own worker."""
+    noted(path, f"{request.id} {error!r}")
+
+
 def clock() -> float:
     """The time at which it runs."""
     return time.time()
@@ -174,8 +179,8 @@ def rejected(task: Task, path: str, requeue: bool) -> str:
 BODIES: dict[str, Callable[..., Any]] = {
     f"demo.{body.__name__}": body
     for body in (
-        *(add, echo, nothing, boom, strange, die, sleep, gate, who, noted, mul, total, one, keep, clock, lineage),
-        *(again, again_at_gate, again_or_fail, advance, ignored, rejected),
+        *(add, echo, nothing, boom, strange, die, sleep, gate, who, noted, mul, total, one, keep, clock),
+        *(mourn, lineage, again, again_at_gate, again_or_fail, advance, ignored, rejected),
     )
 }
 # The same bodies under names that the pools and the Celery app give other settings.
