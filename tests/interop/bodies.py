@@ -118,6 +118,14 @@ def lineage(task: Task, *_: Any, header: str = "") -> dict[str, Any]:
 
 
 @bound
+def lineage_again(task: Task, *_: Any, header: str = "") -> dict[str, Any]:
+    """Tells the same in its second attempt."""
+    if task.retries == 0:
+        task.retry(None, 0.05)
+    return lineage(task, header=header)
+
+
+@bound
 def again(
     task: Task,
     times: int,
@@ -180,7 +188,7 @@ BODIES: dict[str, Callable[..., Any]] = {
     f"demo.{body.__name__}": body
     for body in (
         *(add, echo, nothing, boom, strange, die, sleep, gate, who, noted, mul, total, one, keep, clock),
-        *(mourn, lineage, again, again_at_gate, again_or_fail, advance, ignored, rejected),
+        *(mourn, lineage, lineage_again, again, again_at_gate, again_or_fail, advance, ignored, rejected),
     )
 }
 # The same bodies under names that the pools and the Celery app give other settings.
