@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rig.word import Task, bound
+
 GATE_OPENS_WITHIN = 60.0
 
 
@@ -72,8 +74,122 @@ def noted(path: str, line: str) -> None:
         file.write(f"{line}\n")
 
 
+def mul(x: Any, y: Any) -> Any:
+    """Multiplies."""
+    return x * y
+
+
+def total(values: list[Any]) -> Any:
+    """The sum of a list, for the bodies of chords."""
+    return sum(values)
+
+
+def one(value: Any) -> Any:
+    """Gives back its only argument."""
+    return value
+
+
+def keep(value: Any, *, path: str) -> Any:
+    """Leaves what it is called with in a file: a value as a callback, an id as an errback."""
+    noted(path, str(value))
+    return value
+
+
+def mourn(request: Any, error: Exception, _traceback: Any, *, path: str) -> None:
+    """An errback as Celery calls it in its own worker."""
+    noted(path, f"{request.id} {error!r}")
+
+
+def clock() -> float:
+    """The time at which it runs."""
+    return time.time()
+
+
+@bound
+def lineage(task: Task, *_: Any, header: str = "") -> dict[str, Any]:
+    """Tells what the task knows about itself."""
+    return {
+        "id": task.id,
+        "root": task.root_id,
+        "parent": task.parent_id,
+        "retries": task.retries,
+        "header": task.header(header),
+    }
+
+
+@bound
+def lineage_again(task: Task, *_: Any, header: str = "") -> dict[str, Any]:
+    """Tells the same in its second attempt."""
+    if task.retries == 0:
+        task.retry(None, 0.05)
+    return lineage(task, header=header)
+
+
+@bound
+def again(
+    task: Task,
+    times: int,
+    *_: Any,
+    countdown: float | None = 0.05,
+    error: str | None = None,
+    limit: int | None = None,
+    path: str | None = None,
+) -> int:
+    """Asks for another attempt so many times, and then returns how many it had before."""
+    if path:
+        noted(path, f"{task.id} {task.retries}")
+    if task.retries < times:
+        task.retry(ValueError(error) if error else None, countdown, limit)
+    return task.retries
+
+
+@bound
+def again_at_gate(task: Task, folder: str, name: str, error: str | None) -> str:
+    """Asks for another attempt once, which then waits at a gate."""
+    if task.retries == 0:
+        task.retry(ValueError(error) if error else None, 0.05)
+    return gate(folder, name)
+
+
+@bound
+def again_or_fail(task: Task, times: int) -> None:
+    """Asks for another attempt so many times, and then fails by itself."""
+    if task.retries < times:
+        task.retry(ValueError("not yet"), 0.05)
+    raise KeyError("for good")
+
+
+@bound
+def advance(task: Task, folder: str, name: str, states: list[tuple[str, Any]]) -> str:
+    """Reports these states, and waits at a gate."""
+    for state, meta in states:
+        task.progress(state, meta)
+    return gate(folder, name)
+
+
+@bound
+def ignored(task: Task, path: str) -> None:
+    """Ends with nothing recorded."""
+    noted(path, "ran")
+    task.ignore()
+
+
+@bound
+def rejected(task: Task, path: str, requeue: bool) -> str:
+    """Refuses its message the first time that it sees it."""
+    first = not Path(path).exists()
+    noted(path, "ran")
+    if first:
+        task.reject(requeue)
+    return "taken"
+
+
 BODIES: dict[str, Callable[..., Any]] = {
-    f"demo.{body.__name__}": body for body in (add, echo, nothing, boom, strange, die, sleep, gate, who, noted)
+    f"demo.{body.__name__}": body
+    for body in (
+        *(add, echo, nothing, boom, strange, die, sleep, gate, who, noted, mul, total, one, keep, clock),
+        *(mourn, lineage, lineage_again, again, again_at_gate, again_or_fail, advance, ignored, rejected),
+    )
 }
 # The same bodies under names that the pools and the Celery app give other settings.
 BODIES |= {"demo.tracked": gate, "demo.early": gate, "demo.silent": noted}

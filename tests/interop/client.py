@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import tasks
-from celery import Celery, Task
+from celery import Celery, Signature, Task
 from celery.result import AsyncResult
 
 
@@ -37,6 +37,12 @@ class Client:
     def task(self, name: str) -> Task:
         """The task `demo.<name>`, to be called by `delay` and `apply_async`."""
         return tasks.task(self.app, name)
+
+    def sig(
+        self, name: str, *args: Any, queue: str = "serve", immutable: bool = False, kwargs: Any = None, **options: Any
+    ) -> Signature:
+        """A call of the task `demo.<name>`, to be put into a canvas."""
+        return self.task(name).signature(args, kwargs, immutable=immutable, queue=queue, **options)
 
     def send(self, name: str, *args: Any, queue: str = "celery", **options: Any) -> AsyncResult:
         """Sends a task of any name."""

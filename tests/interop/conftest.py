@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
+#: Where a Celery worker finds the tests' app.
+PLACES = [HERE, HERE.parent]
 sys.path.insert(0, str(HERE))
 
 import pools
@@ -32,17 +34,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the marker, and keeps what tests leave behind in sight."""
+    """Registers the markers, and keeps what tests leave behind in sight."""
     config.addinivalue_line("markers", "petiole(reason): Celery does this otherwise, or has nothing like it")
+    config.addinivalue_line("markers", "celery(reason): Petiole does this otherwise, or has nothing like it")
     processes.adopt_orphans()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what Celery does otherwise."""
-    if config.getoption("--against") == "celery":
-        for item in items:
-            if marker := item.get_closest_marker("petiole"):
-                item.add_marker(pytest.mark.skip(reason=f"only Petiole: {marker.args[0]}"))
+    """Leaves out what the one that runs the tasks does otherwise."""
+    other = "petiole" if config.getoption("--against") == "celery" else "celery"
+    for item in items:
+        if marker := item.get_closest_marker(other):
+            item.add_marker(pytest.mark.skip(reason=f"only {other.capitalize()}: {marker.args[0]}"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -70,7 +73,7 @@ def start_workers(against: str, folder: Path, url: str) -> Workers:
     if against == "petiole":
         return [PetioleDev(folder / "dev", pools.shared(url))]
     env = {"INTEROP_BROKER": url}
-    options: dict[str, Any] = {"env": env, "path": [HERE], "ready": False}
+    options: dict[str, Any] = {"env": env, "path": PLACES, "ready": False}
     workers = [
         CeleryWorker(folder, "tasks", "--concurrency", "4", name="many", queues=["celery", "serve"], **options),
         CeleryWorker(folder, "tasks", "--concurrency", "1", name="one", queues=["single"], **options),
@@ -156,7 +159,7 @@ def start_celery(own_redis: RedisServer) -> Iterator[Callable[..., CeleryWorker]
     def start(*options: str, visibility_timeout: int = 3600, **more: Any) -> CeleryWorker:
         env = {"INTEROP_BROKER": own_redis.url, "INTEROP_VISIBILITY_TIMEOUT": str(visibility_timeout)}
         worker = CeleryWorker(
-            own_redis.folder, "tasks", *options, name=f"stock{len(started)}", env=env, path=[HERE], **more
+            own_redis.folder, "tasks", *options, name=f"stock{len(started)}", env=env, path=PLACES, **more
         )
         started.append(worker)
         return worker

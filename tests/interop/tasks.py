@@ -4,7 +4,9 @@ import os
 from typing import Any
 
 import bodies
+import words
 from celery import Celery, Task
+from rig.word import is_bound
 
 RESULT_EXPIRES = 3600
 
@@ -30,7 +32,8 @@ def make_app(url: str, **conf: Any) -> Celery:
         **conf,
     )
     for name, body in bodies.BODIES.items():
-        app.task(body, name=name, **OPTIONS.get(name, {}))
+        run = words.in_celery(body) if is_bound(body) else body
+        app.task(run, name=name, bind=is_bound(body), **OPTIONS.get(name, {}))
     app.finalize()
     return app
 

@@ -10,11 +10,20 @@ SEPARATOR = "\x06\x16"
 STEPS = (0, 3, 6, 9)
 
 
+def messages(server: redis.Redis, queue: str) -> list[dict[str, Any]]:
+    """The messages in a queue, the next first."""
+    keys = [queue if step == 0 else f"{queue}{SEPARATOR}{step}" for step in STEPS]
+    return [json.loads(message) for key in keys for message in reversed(server.lrange(key, 0, -1))]
+
+
 def waiting(server: redis.Redis, queue: str) -> list[str]:
     """The ids of the tasks in a queue, the next first."""
-    keys = [queue if step == 0 else f"{queue}{SEPARATOR}{step}" for step in STEPS]
-    messages = [json.loads(message) for key in keys for message in reversed(server.lrange(key, 0, -1))]
-    return [message["headers"]["id"] for message in messages]
+    return [message["headers"]["id"] for message in messages(server, queue)]
+
+
+def body(message: dict[str, Any]) -> list[Any]:
+    """What a message holds: arguments, keyword arguments, and what is to be called afterwards."""
+    return json.loads(base64.b64decode(message["body"]))
 
 
 def held(server: redis.Redis) -> list[str]:

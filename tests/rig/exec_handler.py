@@ -11,19 +11,32 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rig import word
+
 
 def work(bodies: Mapping[str, Callable[..., Any]]) -> int:
     """Runs the one task of this process and returns its exit code."""
     request = json.load(sys.stdin)
     try:
-        print(json.dumps(bodies[request["task"]](*request["args"], **request["kwargs"])))
+        print(json.dumps(word.call(bodies[request["task"]], word.Task(request), request["args"], request["kwargs"])))
         return 0
+    except word.Word as said:
+        return report({**said.members, **({"error": failure(said.error)} if said.error else {})})
     except Exception as error:
-        told = {
-            "type": type(error).__name__,
-            "message": str(error),
-            "module": type(error).__module__,
-            "traceback": traceback.format_exc(),
-        }
-        Path(os.environ["PETIOLE_RESULT"]).write_text(json.dumps({"error": told}))
-        return 1
+        return report({"error": failure(error)})
+
+
+def failure(error: Exception) -> dict[str, str]:
+    """What went wrong."""
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "module": type(error).__module__,
+        "traceback": traceback.format_exc(),
+    }
+
+
+def report(told: dict[str, Any]) -> int:
+    """Writes the report file and returns the exit code."""
+    Path(os.environ["PETIOLE_RESULT"]).write_text(json.dumps(told))
+    return 1

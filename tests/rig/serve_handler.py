@@ -14,6 +14,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
+from rig import word
+
 #: What tasks do, by their names.
 Bodies = Mapping[str, Callable[..., Any]]
 
@@ -21,6 +23,11 @@ Bodies = Mapping[str, Callable[..., Any]]
 def failure(kind: str, message: str, module: str) -> dict[str, str]:
     """What went wrong, with the traceback of the exception that is being handled."""
     return {"type": kind, "message": message, "module": module, "traceback": traceback.format_exc()}
+
+
+def raised(error: Exception) -> dict[str, str]:
+    """The same of an exception as it is."""
+    return failure(type(error).__name__, str(error), type(error).__module__)
 
 
 class Connection:
@@ -79,24 +86,35 @@ class Handler:
             fields, payload = run
             attempt = fields["attempt"]
             self.connection.send("started", {"attempt": attempt})
-            error, value = self.run(fields, payload)
-            result = {"attempt": attempt, **({"error": error} if error else {})}
-            self.connection.send("result", result, json.dumps(value).encode())
+            members, value = self.run(fields, payload)
+            self.connection.send("result", {"attempt": attempt, **members}, json.dumps(value).encode())
 
-    def run(self, fields: dict[str, Any], payload: bytes) -> tuple[dict[str, str] | None, Any]:
-        """Runs one task: what went wrong, or its value."""
+    def run(self, fields: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], Any]:
+        """Runs one task: what its `result` says beside the value, and the value."""
         try:
             if fields["task"] not in self.bodies:
-                return {"type": "NotRegistered", "message": fields["task"], "module": "celery.exceptions"}, None
+                unknown = {"type": "NotRegistered", "message": fields["task"], "module": "celery.exceptions"}
+                return {"error": unknown}, None
             args, kwargs = json.loads(payload)
             with self.turn:
                 self.current = fields["attempt"]
             try:
-                return None, self.bodies[fields["task"]](*args, **kwargs)
+                return {}, word.call(self.bodies[fields["task"]], self.task(fields), args, kwargs)
             finally:
                 with self.turn:
                     self.current = None
         except KeyboardInterrupt:
-            return failure("SoftTimeLimitExceeded", "", "billiard.exceptions"), None
+            return {"error": failure("SoftTimeLimitExceeded", "", "billiard.exceptions")}, None
+        except word.Word as said:
+            return {**said.members, **({"error": raised(said.error)} if said.error else {})}, None
         except Exception as error:
-            return failure(type(error).__name__, str(error), type(error).__module__), None
+            return {"error": raised(error)}, None
+
+    def task(self, fields: dict[str, Any]) -> word.Task:
+        """What a body sees of its task."""
+
+        def report(state: str, meta: Any) -> None:
+            progress = {"attempt": fields["attempt"], "state": state}
+            self.connection.send("progress", progress, json.dumps(meta).encode())
+
+        return word.Task(fields, report)
