@@ -4,15 +4,18 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use petiole_broker::Delivery;
 use petiole_contract::pool::{self, Mode, Pool};
 use petiole_contract::template::{ParseError, Template};
 use petiole_process::log::Chain;
+use petiole_protocol::canvas::builtin::{Builtin, Mapping, accumulate, chain};
 use petiole_protocol::message::Message;
 use petiole_protocol::record::Exception;
 
 use crate::metrics::UNLISTED;
+use crate::outcome::Outcome;
 use crate::work::{Limits, Plan, Work};
 
 /// What becomes of a message.
@@ -20,6 +23,8 @@ use crate::work::{Limits, Plan, Work};
 pub enum Admission {
     /// It runs.
     Run(Box<Work>),
+    /// It is one of Celery's own, and has ended without running.
+    Ended(Box<Work>, Outcome),
     /// It waits on the broker until then.
     Hold(Timestamp),
     /// It does not run.
@@ -72,6 +77,14 @@ pub mod reason {
 pub struct PoolError {
     task: String,
     source: ParseError,
+}
+
+/// What runs under a task's name.
+enum Code<'a> {
+    /// The user's.
+    Of(&'a Arc<Plan>),
+    /// Celery's own.
+    Own(Builtin),
 }
 
 /// The tasks of a pool.
@@ -149,7 +162,7 @@ impl Admit {
             let told = Told::Revoked(Exception::expired());
             return discard(message, queue, reason::EXPIRED, "it has expired", told, false);
         }
-        let Some(plan) = self.plans.get(&message.task).or(self.unlisted.as_ref()) else {
+        let Some(code) = self.code(&message.task) else {
             let why = "the pool has no task of this name: add it to spec.tasks, or send it to another queue";
             let told = Told::Failure(Exception::not_registered(&message.task));
             return discard(message, queue, reason::NOT_REGISTERED, why, told, true);
@@ -159,9 +172,61 @@ impl Admit {
         {
             return Admission::Hold(eta);
         }
-        let limits = self.limits(&message, &plan.task, queue);
-        let raw = plan.task.acks_early.then(|| envelope.to_redis());
-        Admission::Run(Box::new(Work { queue, plan: plan.clone(), limits, message, raw }))
+        match code {
+            Code::Own(builtin) => self.builtin(builtin, message, queue),
+            Code::Of(plan) => {
+                let limits = self.limits(&message, &plan.task, queue);
+                let raw = plan.task.acks_early.then(|| envelope.to_redis());
+                let plan = plan.clone();
+                Admission::Run(Box::new(Work { queue, message, plan, limits, mapping: None, raw }))
+            }
+        }
+    }
+
+    /// What runs under this name: what the pool lists comes before Celery's own.
+    fn code(&self, task: &str) -> Option<Code<'_>> {
+        let listed = self.plans.get(task).map(Code::Of);
+        listed.or_else(|| Builtin::of(task).map(Code::Own)).or_else(|| self.unlisted.as_ref().map(Code::Of))
+    }
+
+    /// A task that every Celery worker has.
+    fn builtin(&self, builtin: Builtin, message: Message, queue: usize) -> Admission {
+        let work = |message, plan: &Arc<Plan>, mapping, limits| {
+            Box::new(Work { queue, message, plan: plan.clone(), limits, mapping, raw: None })
+        };
+        let ended = |message, outcome| {
+            Admission::Ended(work(message, &Arc::default(), None, Limits::default()), outcome)
+        };
+        let failed = |message, exception| ended(message, Outcome::Failure(exception));
+        match builtin {
+            Builtin::Accumulate => match accumulate(&message).map(str::to_owned) {
+                Ok(value) => ended(message, Outcome::Success(value.into())),
+                Err(exception) => failed(message, exception),
+            },
+            // What has expired, Redis forgets by itself.
+            Builtin::BackendCleanup => ended(message, Outcome::Success(Bytes::from_static(b"null"))),
+            Builtin::Chain => failed(message, chain()),
+            Builtin::Chord | Builtin::Chunks | Builtin::Group => ended(message, Outcome::Expanded(builtin)),
+            Builtin::ChordUnlock => {
+                let why = "the stores of this release count chords themselves, and nobody unlocks them";
+                failed(message, Exception::new("builtins", "NotImplementedError", why))
+            }
+            Builtin::Map | Builtin::Starmap => {
+                let mut mapping = match Mapping::read(&message, builtin == Builtin::Starmap) {
+                    Ok(mapping) => mapping,
+                    Err(error) => return failed(message, error.exception()),
+                };
+                let Some(args) = mapping.next() else {
+                    return ended(message, Outcome::Success(Bytes::from_static(b"[]")));
+                };
+                let Some(plan) = self.plans.get(mapping.task()).or(self.unlisted.as_ref()) else {
+                    let exception = Exception::not_registered(mapping.task());
+                    return failed(message, exception);
+                };
+                let limits = self.limits(&message, &plan.task, queue);
+                Admission::Run(work(message, plan, Some((mapping, args)), limits))
+            }
+        }
     }
 
     /// The message's own limits, else the task's, else those of the queue that it came from, else the pool's. A

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use petiole_contract::instead::Retry;
+use petiole_protocol::canvas::builtin::Builtin;
 use petiole_protocol::record::Exception;
 
 /// How an attempt ended. What follows from it is decided by [`crate::settle`].
@@ -17,6 +18,8 @@ pub enum Outcome {
     HardTimeLimit(f64),
     /// Its process, or the whole container, died under it: how.
     WorkerLost(String),
+    /// It is one of Celery's own that sends messages in place of running.
+    Expanded(Builtin),
     /// The task's own code asks for another try; why, where it said so.
     Retry(Retry, Option<Exception>),
     /// The task's own code does not want the message.
@@ -34,7 +37,7 @@ impl Outcome {
     /// Its name in metrics.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Success(_) => "succeeded",
+            Self::Success(_) | Self::Expanded(_) => "succeeded",
             Self::Failure(_) => "failed",
             Self::SoftTimeLimit(_) => "soft_time_limit",
             Self::HardTimeLimit(_) => "hard_time_limit",

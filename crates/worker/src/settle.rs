@@ -31,6 +31,7 @@ use jiff::Timestamp;
 use petiole_broker::{Disposition, Outgoing, Settlement, Tag, Target, message};
 use petiole_contract::instead::Retry;
 use petiole_contract::pool::Pool;
+use petiole_protocol::canvas::builtin::Builtin;
 use petiole_protocol::canvas::{self, FollowUps};
 use petiole_protocol::message::Message;
 use petiole_protocol::record::{Document, Exception, State};
@@ -128,7 +129,8 @@ impl Settle {
         let early = work.plan.task.acks_early && took.is_some();
         let done = if early { Disposition::Acked } else { Disposition::Ack };
         match outcome {
-            Outcome::Success(value) => self.success(tag, work, &value, done, now),
+            Outcome::Success(value) => self.success(tag, work, &value, FollowUps::default(), done, now),
+            Outcome::Expanded(builtin) => self.expanded(tag, work, builtin, done, now),
             Outcome::Failure(exception) if retry::covers(&work.plan.task.retry, &exception) => {
                 self.retry(tag, work, Retry::default(), Some(exception), done, now)
             }
@@ -154,17 +156,41 @@ impl Settle {
         }
     }
 
-    fn success(&self, tag: Tag, work: Box<Work>, value: &Bytes, fate: Disposition, now: Timestamp) -> Step {
+    /// The value of a task of Celery's own that sends messages.
+    fn expanded(
+        &self,
+        tag: Tag,
+        work: Box<Work>,
+        builtin: Builtin,
+        fate: Disposition,
+        now: Timestamp,
+    ) -> Step {
+        match self.expand(builtin, &work.message, work.queue, now) {
+            Ok((sent, value)) => self.success(tag, work, &value.into(), sent, fate, now),
+            Err(exception) => self.failure(tag, work, &exception, fate, now),
+        }
+    }
+
+    /// `sent` is what the task has sent while it ran.
+    fn success(
+        &self,
+        tag: Tag,
+        work: Box<Work>,
+        value: &Bytes,
+        sent: FollowUps,
+        fate: Disposition,
+        now: Timestamp,
+    ) -> Step {
         let message = &work.message;
         let follow_ups = if message.has_follow_ups() {
             // `run` has checked the value.
             let value = String::from_utf8_lossy(value);
             match self.after_success(message, work.queue, &value, now) {
-                Ok(follow_ups) => follow_ups,
+                Ok(follow_ups) => sent.then(follow_ups),
                 Err(exception) => return self.failure(tag, work, &exception, fate, now),
             }
         } else {
-            FollowUps::default()
+            sent
         };
         let document = match Document::success(&message.id, value, now) {
             Ok(document) => document.of(message).children(Some(&follow_ups.children)).to_json(),

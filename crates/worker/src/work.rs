@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use petiole_contract::pool::Task;
 use petiole_contract::template::Template;
+use petiole_protocol::canvas::builtin::Mapping;
 use petiole_protocol::message::Message;
 
 /// A task that may run now.
@@ -17,8 +19,49 @@ pub struct Work {
     pub plan: Arc<Plan>,
     /// Its limits: the message's own, else the task's, else its queue's, else the pool's.
     pub limits: Limits,
+    /// The calls of `celery.map` that are left, and the arguments of the one under way.
+    pub mapping: Option<(Mapping, String)>,
     /// The message as it came, where it is acknowledged before its task runs: it may have to be sent again.
     pub raw: Option<Vec<u8>>,
+}
+
+impl Work {
+    /// The name of the task whose code runs: for `celery.map` that of the task that is mapped.
+    pub fn task(&self) -> &str {
+        self.mapping.as_ref().map_or(&self.message.task, |(mapping, _)| mapping.task())
+    }
+
+    /// The positional arguments of its code: the JSON text of an array.
+    pub fn args(&self) -> &str {
+        self.mapping.as_ref().map_or_else(|| self.message.args(), |(_, args)| args)
+    }
+
+    /// The keyword arguments of its code: the JSON text of an object.
+    pub fn kwargs(&self) -> &str {
+        if self.mapping.is_some() { "{}" } else { self.message.kwargs() }
+    }
+
+    /// Both: the JSON text `[args, kwargs]`.
+    pub fn arguments(&self) -> Vec<u8> {
+        match &self.mapping {
+            Some((_, args)) => format!("[{args}, {{}}]").into_bytes(),
+            None => self.message.arguments(),
+        }
+    }
+
+    /// Takes the value of a call. `None` when there is another one to make, which is then the one under way; else the
+    /// value of the whole.
+    pub fn called(&mut self, value: Bytes) -> Option<Bytes> {
+        let Some((mut mapping, _)) = self.mapping.take() else { return Some(value) };
+        mapping.push(&String::from_utf8_lossy(&value));
+        match mapping.next() {
+            Some(args) => {
+                self.mapping = Some((mapping, args));
+                None
+            }
+            None => Some(mapping.value().into()),
+        }
+    }
 }
 
 /// How a pool runs a task of one name.

@@ -25,7 +25,7 @@ use crate::drain::Drain;
 use crate::lease::LeaseError;
 use crate::metrics::Metrics;
 use crate::predecessor::{self, Incarnations};
-use crate::run::{Effects, Peer, Runs};
+use crate::run::{Effects, Ended, Peer, Runs};
 use crate::session::{Session, SessionEvent};
 use crate::settle::{Ending, Settle};
 use crate::socket::{SocketEvent, Writers};
@@ -235,6 +235,7 @@ impl Worker {
         }
         match self.admit.admit(delivery, wall) {
             Admission::Run(work) => self.runs.take(tag, work, now, effects),
+            Admission::Ended(work, outcome) => self.ended(Ended { tag, work, outcome, took: None }, wall),
             Admission::Hold(until) => {
                 self.settle(Settlement::new(tag, Disposition::Park(until)));
             }

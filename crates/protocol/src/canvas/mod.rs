@@ -144,6 +144,20 @@ pub struct FollowUps {
 }
 
 impl FollowUps {
+    /// These, and others after them.
+    #[must_use]
+    pub fn then(mut self, others: Self) -> Self {
+        let Self { starts, sends, records, parts, children, revokes, refused } = others;
+        self.starts.extend(starts);
+        self.sends.extend(sends);
+        self.records.extend(records);
+        self.parts.extend(parts);
+        self.children.extend(children);
+        self.revokes.extend(revokes);
+        self.refused = self.refused.or(refused);
+        self
+    }
+
     fn refuse(&mut self, error: CanvasError) {
         self.refused.get_or_insert(error);
     }

@@ -6,6 +6,7 @@ use petiole_contract::exec::{self, Report, Request, ResultForm, Verdict};
 use petiole_contract::failure::{self, Failure};
 use petiole_contract::instead::{Instead, Reject, Retry};
 use petiole_contract::template::Scope;
+use petiole_protocol::json::{self, Object};
 use petiole_protocol::record::Exception;
 
 use super::deadlines::Limit;
@@ -69,10 +70,10 @@ impl Exec {
         let Some(runner) = self.runner else { return Ok(()) };
         let message = &work.message;
         let scope = Scope {
-            args: message.args().as_bytes(),
-            kwargs: message.kwargs().as_bytes(),
+            args: work.args().as_bytes(),
+            kwargs: work.kwargs().as_bytes(),
             id: &message.id,
-            task: &message.task,
+            task: work.task(),
             retries: message.retries,
         };
         let command = work
@@ -81,26 +82,28 @@ impl Exec {
             .iter()
             .map(|template| template.render(&scope))
             .collect::<Result<Vec<String>, _>>()
-            .map_err(|error| builtin("TypeError", &format!("{}: {error}", message.task)))?;
+            .map_err(|error| builtin("TypeError", &format!("{}: {error}", work.task())))?;
         let request = Request {
             id: &message.id,
-            task: &message.task,
-            args: message.args().as_bytes(),
-            kwargs: message.kwargs().as_bytes(),
+            task: work.task(),
+            args: work.args().as_bytes(),
+            kwargs: work.kwargs().as_bytes(),
             retries: message.retries,
             redelivered: message.redelivered,
             root_id: message.root_id.as_deref(),
             parent_id: message.parent_id.as_deref(),
             headers: message.user_headers.as_deref(),
         };
+        let mut env = vec![
+            (exec::TASK_ID.to_owned(), message.id.clone()),
+            (exec::TASK_NAME.to_owned(), work.task().to_owned()),
+            (exec::RETRIES.to_owned(), message.retries.to_string()),
+        ];
+        env.extend(message.user_headers.as_deref().map(trace_context).unwrap_or_default());
         let start = Start {
             process: attempt,
             command,
-            env: vec![
-                (exec::TASK_ID.to_owned(), message.id.clone()),
-                (exec::TASK_NAME.to_owned(), message.task.clone()),
-                (exec::RETRIES.to_owned(), message.retries.to_string()),
-            ],
+            env,
             output: match work.plan.task.result {
                 ResultForm::Json | ResultForm::Text => Output::Capture,
                 ResultForm::File | ResultForm::None => Output::Log,
@@ -123,6 +126,15 @@ impl Exec {
         };
         effects.send(runner, &ToRunner::Signal { process, signal }, &[]);
     }
+}
+
+/// The W3C trace context among a client's headers, as variables.
+fn trace_context(headers: &str) -> Vec<(String, String)> {
+    let Ok(headers) = Object::read(headers.as_bytes()) else { return Vec::new() };
+    let names =
+        [("traceparent", exec::TRACEPARENT), ("tracestate", exec::TRACESTATE), ("baggage", exec::BAGGAGE)];
+    let value = |name: &str| json::string(headers.get(name)?).map(std::borrow::Cow::into_owned);
+    names.into_iter().filter_map(|(name, variable)| Some((variable.to_owned(), value(name)?))).collect()
 }
 
 /// What the end of its process says of a task.
@@ -159,8 +171,10 @@ pub(super) fn outcome(work: &Work, state: State, exited: &Exited, payload: &Byte
             let command = work.plan.task.command.join(" ");
             let exception = Exception::called_process_error(*code, &command).with_traceback(stderr);
             match Verdict::of(*code) {
-                Verdict::Retry => Outcome::Retry(Retry::default(), Some(exception)),
-                Verdict::Success | Verdict::Failure => Outcome::Failure(exception),
+                Verdict::Success | Verdict::Failure if !work.plan.task.retry.exit_codes.contains(code) => {
+                    Outcome::Failure(exception)
+                }
+                _ => Outcome::Retry(Retry::default(), Some(exception)),
             }
         }
         Status::Signal(signal) => {

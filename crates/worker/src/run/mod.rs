@@ -344,14 +344,29 @@ impl Runs {
     }
 
     fn end(&mut self, attempt: Attempt, outcome: Outcome, now: Instant, effects: &mut Effects) {
-        let Some(run) = self.attempts.remove(&attempt) else { return };
+        let Some(mut run) = self.attempts.remove(&attempt) else { return };
         let took = matches!(run.state, State::Started { .. }).then(|| now.duration_since(run.since));
         if let Some(took) = took {
             self.started -= 1;
             self.deadlines.clear(attempt, run.work.limits, run.since);
             self.window.took(took);
         }
+        let outcome = match outcome {
+            Outcome::Success(value) => match run.work.called(value) {
+                Some(value) => Outcome::Success(value),
+                None => return self.call_again(run, now),
+            },
+            other => other,
+        };
         effects.ended.push(Ended { tag: run.tag, work: run.work, outcome, took });
+    }
+
+    /// The next call of `celery.map`: before everything that waits, since its message was begun.
+    fn call_again(&mut self, run: Run, now: Instant) {
+        let attempt = self.next;
+        self.next += 1;
+        self.attempts.insert(attempt, Run { state: State::Waiting, since: now, ..run });
+        self.waiting.push_front(attempt);
     }
 
     /// Only what was given and has not started may wait again: anything else would run twice.

@@ -178,14 +178,14 @@ impl Serve {
         let run = Run {
             attempt,
             id: message.id.as_str().into(),
-            task: message.task.as_str().into(),
+            task: work.task().into(),
             retries: message.retries,
             redelivered: message.redelivered,
             root_id: message.root_id.as_deref().map(Into::into),
             parent_id: message.parent_id.as_deref().map(Into::into),
             headers: message.user_headers.as_deref().and_then(|json| serde_json::from_str(json).ok()),
         };
-        if !effects.send(peer, &ToHandler::Run(run), &message.arguments()) {
+        if !effects.send(peer, &ToHandler::Run(run), &work.arguments()) {
             return Some(Err(exec::builtin(
                 "ValueError",
                 "the arguments are too large: send where they are instead",

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use petiole_broker::{Outgoing, Refusal, Settled, Settlement, Target};
+use petiole_protocol::canvas::builtin::{Builtin, expand};
 use petiole_protocol::canvas::{self, ChordFailure, FollowUps, Sender};
 use petiole_protocol::message::Message;
-use petiole_protocol::record::Exception;
+use petiole_protocol::record::{Exception, State};
 use petiole_results::Precedence;
 use petiole_results::chord::{CLAIM, ChordPart, ChordStart};
 
@@ -47,8 +48,25 @@ impl Settle {
         if !self.stores && !follow_ups.starts.is_empty() {
             return Err(Exception::no_result_store());
         }
-        follow_ups.parts.extend(canvas::part(message, petiole_protocol::record::State::Success, value));
+        follow_ups.parts.extend(canvas::part(message, State::Success, value));
         Ok(follow_ups)
+    }
+
+    /// What a task of Celery's own sends, and its value.
+    pub(super) fn expand(
+        &self,
+        builtin: Builtin,
+        message: &Message,
+        queue: usize,
+        now: Timestamp,
+    ) -> Result<(FollowUps, String), Exception> {
+        let (sent, value) = self
+            .sending(message, queue, now, |sender| expand(builtin, message, sender))
+            .map_err(|error| error.exception())?;
+        if !self.stores && !sent.starts.is_empty() {
+            return Err(Exception::no_result_store());
+        }
+        Ok((sent, value))
     }
 
     /// What follows a failure.
