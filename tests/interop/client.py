@@ -1,5 +1,6 @@
 """What a test holds in its hand: a Celery client program, and a gate that keeps tasks waiting."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,14 @@ class Client:
     def send(self, name: str, *args: Any, queue: str = "celery", **options: Any) -> AsyncResult:
         """Sends a task of any name."""
         return self.app.send_task(name, args, queue=queue, **options)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A result that has no value yet unsubscribes when it is forgotten, which needs a server that is still there; and
+        # the app holds those for which somebody has waited in vain.
+        for waiting in self.app.backend._pending_results:
+            waiting.clear()
+        gc.collect()
+        self.app.close()

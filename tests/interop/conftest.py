@@ -102,9 +102,8 @@ def workers(against: str, scratch: Path, redis_server: RedisServer) -> Iterator[
 @pytest.fixture(scope="session")
 def client(redis_server: RedisServer, workers: Workers) -> Iterator[Client]:
     """A client of the shared workers."""
-    app = tasks.make_app(redis_server.url)
-    yield Client(app)
-    app.close()
+    with Client(tasks.make_app(redis_server.url)) as client:
+        yield client
 
 
 @pytest.fixture(params=["celery", "serve"], ids=["exec", "serve"])
@@ -131,9 +130,8 @@ def own_redis(scratch: Path) -> Iterator[RedisServer]:
 @pytest.fixture
 def own_client(own_redis: RedisServer) -> Iterator[Client]:
     """A client of it."""
-    app = tasks.make_app(own_redis.url)
-    yield Client(app)
-    app.close()
+    with Client(tasks.make_app(own_redis.url)) as client:
+        yield client
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def make_app(url: str, **conf: Any) -> Celery:
         # Petiole acknowledges late unless it is told otherwise.
         task_acks_late=True,
         # A worker that reads pickles refuses nothing; the client only needs to be able to send one.
-        accept_content=["json"],
+        accept_content=["json", "yaml", "msgpack"],
         **conf,
     )
     for name, body in bodies.BODIES.items():

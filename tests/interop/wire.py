@@ -1,4 +1,7 @@
-"""What stands in Redis, read past every client: queues, deliveries that are not settled yet, records."""
+"""What stands in Redis, read past every client: queues, deliveries that are not settled yet, records.
+
+A message of protocol 1 has its id in its body, and counts here as one without.
+"""
 
 import base64
 import json
@@ -18,7 +21,7 @@ def messages(server: redis.Redis, queue: str) -> list[dict[str, Any]]:
 
 def waiting(server: redis.Redis, queue: str) -> list[str]:
     """The ids of the tasks in a queue, the next first."""
-    return [message["headers"]["id"] for message in messages(server, queue)]
+    return [message["headers"].get("id") for message in messages(server, queue)]
 
 
 def body(message: dict[str, Any]) -> list[Any]:
@@ -29,7 +32,7 @@ def body(message: dict[str, Any]) -> list[Any]:
 def held(server: redis.Redis) -> list[str]:
     """The ids of the tasks that some worker has taken and not settled."""
     entries = [json.loads(entry) for entry in server.hvals("unacked")]
-    return [envelope["headers"]["id"] for envelope, _exchange, _key in entries]
+    return [envelope["headers"].get("id") for envelope, _exchange, _key in entries]
 
 
 def record(server: redis.Redis, task_id: str) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """How a body that wants its task is written as a Celery task."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -40,8 +41,9 @@ class Words:
         self._task.update_state(state=state, meta=meta)
 
 
+@functools.cache
 def in_celery(body: Callable[..., Any]) -> Callable[..., Any]:
-    """The body as the function of a task with `bind=True`."""
+    """The body as the function of a task with `bind=True`; one for all apps, which share their tasks."""
 
     def run(self: Task, *args: Any, **kwargs: Any) -> Any:
         return body(Words(self), *args, **kwargs)

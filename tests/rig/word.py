@@ -41,7 +41,8 @@ class Task:
     ) -> NoReturn:
         """Asks for another attempt."""
         asked = {"countdown": countdown, "max": limit}
-        raise Word({"retry": {name: value for name, value in asked.items() if value is not None}}, error)
+        retry = {name: value for name, value in asked.items() if value is not None}
+        raise Word({"retry": retry}, error) from error
 
     def reject(self, requeue: bool) -> NoReturn:
         """Refuses the message."""
