@@ -23,6 +23,8 @@
 mod ending;
 mod follow;
 mod retry;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -1,0 +1,230 @@
+//! What follows from endings, and from the answers to their commits.
+
+use std::sync::Arc;
+
+use petiole_broker::{Refusal, Settled};
+use petiole_contract::pool::{RetryPolicy, Task};
+use petiole_protocol::envelope::Envelope;
+use petiole_protocol::json::Object;
+use petiole_results::chord::ChordClaim;
+
+use super::*;
+use crate::settle::Next;
+use crate::work::{Limits, Plan};
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn settle() -> Settle {
+    let pool = serde_json::json!({
+        "namespace": "", "name": "p", "mode": "exec", "concurrency": 1, "tasks": {}, "defaults": {},
+        "broker": {"url": {"value": "redis://broker"}},
+        "results": {"store": {"url": {"value": "redis://results"}}, "expires": 60},
+        "queues": [{"name": "mail", "prioritySteps": [0], "visibilityTimeout": 3600, "deadLetter": "dead"}],
+    });
+    Settle::new(&serde_json::from_value(pool).unwrap(), "celery@a".to_owned(), "life".to_owned())
+}
+
+fn signature(task: &str, id: &str) -> String {
+    format!(
+        r#"{{"task": "{task}", "args": [], "kwargs": {{}}, "options": {{"task_id": "{id}"}}, "subtask_type": null, "immutable": false}}"#
+    )
+}
+
+fn work(embed: &str, headers: &str, task: Task) -> Box<Work> {
+    let raw = format!(
+        r#"{{"body": "[[], {{}}, {{{embed}}}]", "content-type": "application/json", "headers": {{"task": "a", "id": "1"{headers}}}, "properties": {{"delivery_tag": "t"}}}}"#,
+        embed = embed.replace('"', "\\\""),
+    );
+    let envelope = Envelope::from_redis(raw.as_bytes()).unwrap();
+    let raw = task.acks_early.then(|| envelope.to_redis());
+    Box::new(Work {
+        queue: 0,
+        message: Message::read(&envelope).unwrap(),
+        plan: Arc::new(Plan { task, command: Vec::new() }),
+        limits: Limits::default(),
+        mapping: None,
+        raw,
+    })
+}
+
+fn ended(work: Box<Work>, outcome: Outcome) -> Ended {
+    Ended { tag: 7, work, outcome, took: Some(Duration::from_secs(1)) }
+}
+
+fn success(work: Box<Work>, value: &'static str) -> Step {
+    settle().ended(ended(work, Outcome::Success(Bytes::from_static(value.as_bytes()))), NOW)
+}
+
+fn in_chord() -> Box<Work> {
+    let chord = format!(r#""chord": {}"#, signature("body", "b"));
+    work(&chord, r#", "group": "g", "group_index": 0"#, Task::default())
+}
+
+fn status(record: &Record) -> (&str, &str) {
+    let status = record.document.split('"').nth(3).unwrap();
+    (record.task_id.as_str(), status)
+}
+
+fn sent(settlement: &Settlement) -> Vec<(String, String)> {
+    let read = |send: &Outgoing| {
+        let envelope = Envelope::from_redis(&send.message).unwrap();
+        let message = Message::read(&envelope).unwrap();
+        (message.id.clone(), message.args().to_owned())
+    };
+    settlement.sends.iter().map(read).collect()
+}
+
+fn claim() -> ChordClaim {
+    ChordClaim { group: "g".to_owned(), token: "t".to_owned() }
+}
+
+fn next(next: Next) -> Step {
+    match next {
+        Next::Step(step) => *step,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_task_without_follow_ups_is_settled_by_one_commit() {
+    let Step { settlement, ending } = success(work("", "", Task::default()), "3");
+    assert!(ending.is_none());
+    assert_eq!(settlement.disposition, Disposition::Ack);
+    assert_eq!(status(&settlement.records[0]), ("1", "SUCCESS"));
+}
+
+#[test]
+fn a_callback_is_sent_with_the_value_to_the_queue_of_its_task() {
+    let link = format!(r#""callbacks": [{}]"#, signature("b", "2"));
+    let Step { settlement, .. } = success(work(&link, "", Task::default()), "3");
+    assert_eq!(sent(&settlement), [("2".to_owned(), "[3]".to_owned())]);
+    assert_eq!(settlement.sends[0].to, Target::Queue("mail".to_owned()));
+    assert!(settlement.records[0].document.contains(r#""children": [[["2", null], null]]"#));
+}
+
+#[test]
+fn a_canvas_that_cannot_be_read_fails_its_task() {
+    let Step { settlement, .. } = success(work(r#""callbacks": [7]"#, "", Task::default()), "3");
+    assert_eq!(status(&settlement.records[0]), ("1", "FAILURE"));
+    assert_eq!(settlement.disposition, Disposition::Ack);
+}
+
+#[test]
+fn the_part_that_completes_a_chord_sends_its_body_and_is_acknowledged_with_it() {
+    let Step { settlement, ending } = success(in_chord(), "3");
+    assert_eq!(settlement.chord.as_ref().unwrap().member, r#"[1, "1", "SUCCESS", 3]"#);
+    assert_eq!(settlement.disposition, Disposition::Ack);
+    let Next::Join(ending, complete) =
+        settle().answered(ending.unwrap(), Settled::ChordComplete(claim()), NOW)
+    else {
+        panic!("the header is read first");
+    };
+    let joined = Joined::Values(vec!["3".to_owned(), "4".to_owned()]);
+    let Step { settlement, ending } = next(settle().joined(ending, complete, &joined, NOW));
+    assert_eq!(sent(&settlement), [("b".to_owned(), "[[3, 4]]".to_owned())]);
+    assert_eq!(settlement.finish, Some(claim()));
+    assert_eq!((settlement.chord, settlement.disposition), (None, Disposition::Ack));
+    assert!(matches!(settle().answered(ending.unwrap(), Settled::Done, NOW), Next::Over));
+}
+
+#[test]
+fn a_part_that_completes_nothing_is_over_when_it_is_counted() {
+    let Step { ending, .. } = success(in_chord(), "3");
+    assert!(matches!(settle().answered(ending.unwrap(), Settled::Done, NOW), Next::Over));
+}
+
+#[test]
+fn who_loses_the_claim_gives_the_message_up_without_a_body() {
+    let Step { ending, .. } = success(in_chord(), "3");
+    let Next::Join(ending, complete) =
+        settle().answered(ending.unwrap(), Settled::ChordComplete(claim()), NOW)
+    else {
+        panic!("the header is read first");
+    };
+    let Step { settlement, .. } = next(settle().joined(ending, complete, &Joined::ClaimLost, NOW));
+    assert_eq!(settlement, Settlement::new(7, Disposition::Ack));
+}
+
+#[test]
+fn what_cannot_be_sent_fails_its_task_and_then_nothing_more_is_sent() {
+    let link = format!(r#""callbacks": [{}], "errbacks": [{}]"#, signature("b", "2"), signature("c", "3"));
+    let Step { settlement, ending } = success(work(&link, "", Task::default()), "3");
+    assert_eq!(settlement.sends.len(), 1);
+    let refused = || Settled::Refused(Refusal::WrongKey("k".to_owned()));
+    let Step { settlement, ending } = next(settle().answered(ending.unwrap(), refused(), NOW));
+    assert_eq!(status(&settlement.records[0]), ("1", "FAILURE"));
+    assert_eq!(sent(&settlement), [("3".to_owned(), r#"["1"]"#.to_owned())]);
+    let Step { settlement, ending } = next(settle().answered(ending.unwrap(), refused(), NOW));
+    assert!(settlement.sends.is_empty() && settlement.disposition == Disposition::Ack);
+    assert!(matches!(settle().answered(ending.unwrap(), Settled::Done, NOW), Next::Over));
+}
+
+#[test]
+fn a_retry_is_recorded_with_its_reason_and_parked() {
+    let why = Exception::new("builtins", "OSError", "busy");
+    let outcome = Outcome::Retry(Retry { countdown: Some(5.0), max: None }, Some(why));
+    let Step { settlement, .. } = settle().ended(ended(work("", "", Task::default()), outcome), NOW);
+    let until = Timestamp::from_second(5).unwrap();
+    assert_eq!(settlement.disposition, Disposition::Retry { until, retries: 1 });
+    assert_eq!(status(&settlement.records[0]), ("1", "RETRY"));
+}
+
+#[test]
+fn a_retry_of_a_message_that_was_acknowledged_early_sends_it_again() {
+    let task = Task { acks_early: true, ..Task::default() };
+    let outcome = Outcome::Retry(Retry::default(), None);
+    let Step { settlement, .. } = settle().ended(ended(work("", "", task), outcome), NOW);
+    assert_eq!(settlement.disposition, Disposition::Acked);
+    let again = Message::read(&Envelope::from_redis(&settlement.sends[0].message).unwrap()).unwrap();
+    assert_eq!((again.retries, again.eta), (1, Timestamp::from_second(180).ok()));
+}
+
+#[test]
+fn with_no_tries_left_the_reason_is_the_end() {
+    let end = |why: Option<Exception>| {
+        let task = Task { retry: RetryPolicy { max: Some(0), ..RetryPolicy::default() }, ..Task::default() };
+        let outcome = Outcome::Retry(Retry::default(), why);
+        let Step { mut settlement, .. } = settle().ended(ended(work("", "", task), outcome), NOW);
+        assert_eq!(settlement.disposition, Disposition::Ack);
+        let document = settlement.records.remove(0).document;
+        Object::read(document.as_bytes()).unwrap().get("result").unwrap().to_owned()
+    };
+    assert!(end(Some(Exception::new("builtins", "OSError", "busy"))).contains("OSError"));
+    let exhausted = end(None);
+    assert!(exhausted.contains("MaxRetriesExceededError") && exhausted.contains("Can't retry a[1] args:[]"));
+}
+
+#[test]
+fn an_error_that_the_policy_names_is_tried_again() {
+    let policy = RetryPolicy { errors: vec!["OSError".to_owned()], ..RetryPolicy::default() };
+    let task = Task { retry: policy, ..Task::default() };
+    let outcome = Outcome::Failure(Exception::new("builtins", "OSError", "busy"));
+    let Step { settlement, .. } = settle().ended(ended(work("", "", task), outcome), NOW);
+    assert!(matches!(settlement.disposition, Disposition::Retry { retries: 1, .. }));
+}
+
+#[test]
+fn a_rejected_message_is_kept_and_an_ignored_one_forgotten() {
+    let end = |outcome| settle().ended(ended(work("", "", Task::default()), outcome), NOW).settlement;
+    let rejected = end(Outcome::Rejected { requeue: false });
+    assert!(matches!(rejected.disposition, Disposition::DeadLetter(_)));
+    assert_eq!(status(&rejected.records[0]), ("1", "FAILURE"));
+    assert_eq!(end(Outcome::Rejected { requeue: true }), Settlement::new(7, Disposition::Requeue));
+    assert_eq!(end(Outcome::Ignored), Settlement::new(7, Disposition::Ack));
+}
+
+#[test]
+fn progress_is_a_state_that_says_no_end() {
+    let progress = |state: &str, meta: &'static str| {
+        let work = work("", "", Task::default());
+        let progress =
+            Progress { tag: 7, work, state: state.to_owned(), meta: Bytes::from_static(meta.as_bytes()) };
+        settle().progress(&progress)
+    };
+    let settlement = progress("LOADING", r#"{"done": 1}"#).unwrap().unwrap();
+    assert_eq!(settlement.disposition, Disposition::Keep);
+    assert_eq!(status(&settlement.records[0]), ("1", "LOADING"));
+    assert_eq!(settlement.records[0].precedence, Precedence::Progress);
+    assert!(progress("SUCCESS", "1").unwrap_err().contains("says no end"));
+    assert!(progress("", "1").is_err() && progress("LOADING", "{").is_err());
+}
