@@ -82,6 +82,13 @@ ledger: build python ## Full kill ledgers; ONLY=NAME for one
 	ONLY=$(ONLY) $(PYTHON) tests/ledger/run.py
 	ONLY=$(ONLY) CLUSTER=$(CLUSTER) tests/ledger/on-cluster.sh
 
+# How long each decoder is fuzzed.
+FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: ## Every decoder under hostile bytes, FUZZ_SECONDS each; FUZZ_SEED=N for another order
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_KEEP=1 cargo test --release --locked -p petiole-protocol --test fuzz -- --nocapture
+
 .PHONY: bench
 bench: build python ## Side by side with Celery; ONLY=NAME for one
 	ONLY=$(ONLY) $(PYTHON) benches/run.py
