@@ -64,7 +64,7 @@ pub struct Committer {
 /// Commits what comes until the senders are gone.
 pub async fn commit(
     committer: Committer,
-    mut inbox: mpsc::UnboundedReceiver<Box<Settlement>>,
+    mut inbox: mpsc::UnboundedReceiver<Settlement>,
     done: mpsc::UnboundedSender<Committed>,
 ) {
     let under_way = Arc::new(Semaphore::new(UNDER_WAY));
@@ -87,15 +87,14 @@ pub async fn commit(
 }
 
 /// How many settlements go in one batch: a delivery comes once in it.
-fn first_repeat(batch: &[Box<Settlement>]) -> usize {
+fn first_repeat(batch: &[Settlement]) -> usize {
     let mut tags = HashSet::with_capacity(batch.len());
     batch.iter().position(|settlement| !tags.insert(settlement.tag)).unwrap_or(batch.len())
 }
 
 impl Committer {
     /// Writes a batch; nothing is answered when the lease was lost on the way.
-    async fn write(&self, batch: Vec<Box<Settlement>>) -> Option<Committed> {
-        let settlements: Vec<_> = batch.into_iter().map(|settlement| *settlement).collect();
+    async fn write(&self, settlements: Vec<Settlement>) -> Option<Committed> {
         let settled = self.settled(&settlements).await?;
         let mut committed = Committed::default();
         for (Settlement { tag, disposition, chord, .. }, settled) in settlements.iter().zip(settled) {

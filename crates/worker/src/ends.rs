@@ -56,7 +56,7 @@ impl Worker {
         if let Some(ending) = ending {
             self.endings.insert(tag, ending);
         }
-        session.commit(Box::new(settlement));
+        session.commit(settlement);
     }
 
     pub(crate) fn committed(&mut self, committed: Committed) {

@@ -58,7 +58,7 @@ pub struct Session {
     /// What this incarnation holds.
     pub holding: Holding,
     requests: mpsc::Sender<usize>,
-    commits: mpsc::UnboundedSender<Box<Settlement>>,
+    commits: mpsc::UnboundedSender<Settlement>,
     joins: mpsc::UnboundedSender<(Tag, Complete)>,
     released: oneshot::Receiver<()>,
     stop: CancellationToken,
@@ -107,7 +107,7 @@ impl Session {
     }
 
     /// Hands something over to be committed.
-    pub fn commit(&self, settlement: Box<Settlement>) {
+    pub fn commit(&self, settlement: Settlement) {
         // The receiving end is gone only when the session has ended, and then nothing may be written.
         let _ = self.commits.send(settlement);
     }
@@ -130,7 +130,7 @@ struct Work {
     incarnation: String,
     holding: Holding,
     requests: mpsc::Receiver<usize>,
-    commits: mpsc::UnboundedReceiver<Box<Settlement>>,
+    commits: mpsc::UnboundedReceiver<Settlement>,
     joins: mpsc::UnboundedReceiver<(Tag, Complete)>,
     lease: mpsc::UnboundedReceiver<LeaseEvent>,
     events: mpsc::UnboundedSender<SessionEvent>,

@@ -358,7 +358,6 @@ async fn what_stays_open_is_told() {
         Settlement { finish: Some(claim), ..Settlement::new(tags[2], Disposition::Ack) },
         Settlement::new(99, Disposition::Ack),
     ];
-    let batch = batch.into_iter().map(Box::new).collect();
     let committer = Committer { consumer: worker, store: Some(subject.store()) };
     let written = committer.write(batch).await.unwrap();
     let expected =
