@@ -108,7 +108,8 @@ def test_a_retried_task_keeps_its_arguments(client: Client, queue: str) -> None:
 
 
 def test_a_retried_task_keeps_the_client_s_headers(client: Client, queue: str) -> None:
-    result = client.task("lineage_again").apply_async(kwargs={"header": "tenant"}, queue=queue, headers={"tenant": "t1"})
+    asked = {"header": "tenant"}
+    result = client.task("lineage_again").apply_async(kwargs=asked, queue=queue, headers={"tenant": "t1"})
     told = result.get(timeout=WITHIN)
     assert (told["retries"], told["header"]) == (1, "t1")
 
