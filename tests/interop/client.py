@@ -53,8 +53,8 @@ class Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A result that has no value yet unsubscribes when it is forgotten, which needs a server that is still there; and
-        # the app holds those for which somebody has waited in vain.
+        # A result that has no value yet unsubscribes when it is forgotten, which needs a server that is still there;
+        # and the app holds those for which somebody has waited in vain.
         for waiting in self.app.backend._pending_results:
             waiting.clear()
         gc.collect()

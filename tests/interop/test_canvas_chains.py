@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import wire
-from celery import Signature, chain, signature, states
+from celery import Signature, chain, chord, signature, states
 from celery.canvas import StampingVisitor
 from celery.exceptions import TaskRevokedError
 from celery.result import AsyncResult, result_from_tuple
@@ -230,18 +230,43 @@ def test_stamps_are_seen_by_later_steps(client: Client, redis_server: RedisServe
     assert headers["stamps"] == {"tenant": "t1"}
 
 
+class Named(StampingVisitor):
+    """Gives each task its name as a stamp."""
+
+    def on_signature(self, sig: dict, **_: object) -> dict:
+        """The stamp of this task."""
+        return {"named": f"is {sig['task']}", "stamped_headers": ["named"]}
+
+
 def test_stamps_of_a_visitor_are_seen_by_later_steps(client: Client, redis_server: RedisServer) -> None:
-    class Named(StampingVisitor):
-        """Gives each task its name as a stamp."""
-
-        def on_signature(self, sig: dict, **_: object) -> dict:
-            return {"named": f"is {sig['task']}", "stamped_headers": ["named"]}
-
     work = chain(client.sig("add", 1, 1), client.sig("one", queue=UNREAD))
     work.stamp(Named())
     headers = unread(redis_server, work.delay())["headers"]
     assert headers["stamped_headers"] == ["named"]
     assert headers["stamps"]["named"] == "is demo.one"
+
+
+def test_stamps_are_seen_by_callbacks(client: Client, redis_server: RedisServer) -> None:
+    work = client.sig("add", 1, 1)
+    work.link(client.sig("one", queue=UNREAD))
+    work.stamp(tenant="t1")
+    result = work.delay()
+    until("it has a child", lambda: result.ready() and result.children)
+    assert unread(redis_server, result.children[0])["headers"]["stamps"] == {"tenant": "t1"}
+
+
+def test_stamps_of_a_visitor_are_seen_by_the_body_of_a_chord(client: Client, redis_server: RedisServer) -> None:
+    # Without a visitor Celery's client stamps the header alone.
+    work = chord([client.sig("add", 1, 1), client.sig("add", 2, 2)], client.sig("one", queue=UNREAD))
+    work.stamp(Named())
+    assert unread(redis_server, work.delay())["headers"]["stamps"]["named"] == "is demo.one"
+
+
+def test_the_stamps_of_a_task_are_not_those_of_the_next_step(client: Client, redis_server: RedisServer) -> None:
+    first = client.sig("add", 1, 1)
+    first.stamp(tenant="t1")
+    headers = unread(redis_server, chain(first, client.sig("one", queue=UNREAD)).delay())["headers"]
+    assert headers["stamps"] == {}
 
 
 def test_a_chain_runs_on_when_its_steps_are_held_up(client: Client, gate: Gate) -> None:

@@ -46,6 +46,7 @@ def test_while_it_waits_its_state_is_retry_with_the_exception(client: Client, qu
 def test_a_retry_without_an_exception_has_the_state_too(client: Client, queue: str, gate: Gate) -> None:
     result = client.task("again_at_gate").apply_async((*gate.args("second"), None), queue=queue)
     until("it is to be retried", lambda: result.state == states.RETRY)
+    assert result.result is None
     gate.open()
     assert result.get(timeout=WITHIN) == "second"
 
@@ -108,7 +109,8 @@ def test_a_retried_task_keeps_its_arguments(client: Client, queue: str) -> None:
 
 
 def test_a_retried_task_keeps_the_client_s_headers(client: Client, queue: str) -> None:
-    result = client.task("lineage_again").apply_async(kwargs={"header": "tenant"}, queue=queue, headers={"tenant": "t1"})
+    asked = {"header": "tenant"}
+    result = client.task("lineage_again").apply_async(kwargs=asked, queue=queue, headers={"tenant": "t1"})
     told = result.get(timeout=WITHIN)
     assert (told["retries"], told["header"]) == (1, "t1")
 
