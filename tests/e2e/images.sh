@@ -35,7 +35,7 @@ python_image() {
   rm -rf "$folder/tests"
   mkdir -p "$folder/tests/ledger/handlers" "$folder/tests/rig"
   cp "$ROOT"/tests/ledger/handlers/*.py "$folder/tests/ledger/handlers/"
-  cp "$ROOT"/tests/rig/{__init__,exec_handler,serve_handler}.py "$folder/tests/rig/"
+  cp "$ROOT"/tests/rig/{__init__,word,exec_handler,serve_handler}.py "$folder/tests/rig/"
   "$ROOT/images/from-folder.sh" "$folder" "$REGISTRY/petiole-e2e-python:1" || exit 1
 }
 
