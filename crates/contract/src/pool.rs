@@ -33,6 +33,14 @@ pub struct Pool {
     pub tasks: BTreeMap<String, Task>,
     /// The limits of a task whose message, entry in `tasks` and queue say nothing else.
     pub defaults: Limits,
+    /// Events of tasks are sent from the start (Celery's `worker_send_task_events`); otherwise once somebody asks for them.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub events: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
+fn is_off(flag: &bool) -> bool {
+    !*flag
 }
 
 /// How tasks run.

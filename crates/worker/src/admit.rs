@@ -13,6 +13,7 @@ use petiole_process::log::Chain;
 use petiole_protocol::canvas::builtin::{Builtin, Mapping, accumulate, chain};
 use petiole_protocol::message::Message;
 use petiole_protocol::record::Exception;
+use petiole_protocol::revoked::Revoked;
 
 use crate::metrics::UNLISTED;
 use crate::outcome::Outcome;
@@ -26,7 +27,7 @@ pub enum Admission {
     /// It is one of Celery's own, and has ended without running.
     Ended(Box<Work>, Outcome),
     /// It waits on the broker until then.
-    Hold(Timestamp),
+    Hold(Timestamp, Box<Message>),
     /// It does not run.
     Discard(Box<Discarded>),
 }
@@ -69,6 +70,8 @@ pub mod reason {
     pub const NOT_REGISTERED: &str = "NotRegistered";
     /// Its `expires` has passed.
     pub const EXPIRED: &str = "Expired";
+    /// It was revoked.
+    pub const REVOKED: &str = "Revoked";
 }
 
 /// Why a pool's tasks cannot be run.
@@ -96,6 +99,8 @@ pub struct Admit {
     /// By the queue's index.
     queues: Vec<pool::Limits>,
     defaults: pool::Limits,
+    /// What remote control has set, by task.
+    set: HashMap<String, Limits>,
 }
 
 impl Admit {
@@ -115,6 +120,7 @@ impl Admit {
             unlisted: matches!(pool.mode, Mode::Serve { .. }).then(Arc::default),
             queues: pool.queues.iter().map(|queue| queue.limits.clone()).collect(),
             defaults: pool.defaults.clone(),
+            set: HashMap::new(),
         })
     }
 
@@ -123,8 +129,14 @@ impl Admit {
         if self.plans.contains_key(task) { task } else { UNLISTED }
     }
 
+    /// Sets the limits of a task whose message says none. Like the message's own, they cannot be longer than what it
+    /// would get without.
+    pub fn limit(&mut self, task: String, limits: Limits) {
+        self.set.insert(task, limits);
+    }
+
     /// Decides on one message.
-    pub fn admit(&self, delivery: Delivery, now: Timestamp) -> Admission {
+    pub fn admit(&self, delivery: Delivery, revoked: &Revoked, now: Timestamp) -> Admission {
         let queue = delivery.queue;
         let envelope = match delivery.envelope {
             Ok(envelope) => envelope,
@@ -162,6 +174,10 @@ impl Admit {
             let told = Told::Revoked(Exception::expired());
             return discard(message, queue, reason::EXPIRED, "it has expired", told, false);
         }
+        if revoked.is_revoked(&message, now).is_some() {
+            let told = Told::Revoked(Exception::revoked());
+            return discard(message, queue, reason::REVOKED, "it was revoked", told, false);
+        }
         let Some(code) = self.code(&message.task) else {
             let why = "the pool has no task of this name: add it to spec.tasks, or send it to another queue";
             let told = Told::Failure(Exception::not_registered(&message.task));
@@ -170,7 +186,7 @@ impl Admit {
         if let Some(eta) = message.eta
             && eta > now
         {
-            return Admission::Hold(eta);
+            return Admission::Hold(eta, Box::new(message));
         }
         match code {
             Code::Own(builtin) => self.builtin(builtin, message, queue),
@@ -235,11 +251,12 @@ impl Admit {
     fn limits(&self, message: &Message, task: &pool::Task, queue: usize) -> Limits {
         let queue = self.queues.get(queue);
         let most = task.limits.hard.or(queue.and_then(|queue| queue.hard)).or(self.defaults.hard);
-        let hard = match (message.limits.hard, most) {
+        let set = self.set.get(&message.task).copied().unwrap_or_default();
+        let hard = match (message.limits.hard.or(set.hard), most) {
             (Some(own), Some(most)) => Some(own.min(most)),
             (own, most) => own.or(most),
         };
-        let soft = message.limits.soft.or(task.limits.soft);
+        let soft = message.limits.soft.or(set.soft).or(task.limits.soft);
         let soft = soft.or(queue.and_then(|queue| queue.soft)).or(self.defaults.soft);
         // A soft limit that the hard one forestalls would never be heard.
         let soft = soft.filter(|soft| hard.is_none_or(|hard| *soft < hard));
@@ -295,12 +312,22 @@ mod tests {
     /// The limits of a message with these of its own (`[hard, soft]`, as Celery writes them).
     #[track_caller]
     fn limits(queue: usize, task: &str, own: serde_json::Value) -> (Option<f64>, Option<f64>) {
+        limits_of(&admit(), queue, task, own)
+    }
+
+    #[track_caller]
+    fn limits_of(
+        admit: &Admit,
+        queue: usize,
+        task: &str,
+        own: serde_json::Value,
+    ) -> (Option<f64>, Option<f64>) {
         let mut message: serde_json::Value = serde_json::from_str(&conformance::message("1", 0)).unwrap();
         message["headers"]["task"] = json!(task);
         message["headers"]["timelimit"] = own;
         let envelope = Envelope::from_redis(message.to_string().as_bytes());
         let delivery = Delivery { tag: 1, queue, envelope };
-        match admit().admit(delivery, Timestamp::UNIX_EPOCH) {
+        match admit.admit(delivery, &Revoked::default(), Timestamp::UNIX_EPOCH) {
             Admission::Run(work) => (work.limits.hard, work.limits.soft),
             other => panic!("{other:?}"),
         }
@@ -325,5 +352,36 @@ mod tests {
         // A soft limit that the hard one forestalls would never be heard.
         assert_eq!(limits(1, "tasks.add", json!([20, null])), (Some(20.0), None));
         assert_eq!(limits(0, "tasks.add", json!([90, null])), (Some(90.0), None));
+    }
+
+    #[test]
+    fn limits_that_were_set_by_remote_control_come_after_a_messages_own_and_are_cut_like_them() {
+        let (mut admit, none) = (admit(), || json!([null, null]));
+        admit.limit("tasks.add".to_owned(), Limits { soft: Some(10.0), hard: Some(20.0) });
+        assert_eq!(limits_of(&admit, 1, "tasks.add", none()), (Some(20.0), Some(10.0)));
+        assert_eq!(limits_of(&admit, 1, "tasks.add", json!([15, 5])), (Some(15.0), Some(5.0)));
+        assert_eq!(limits_of(&admit, 1, "tasks.slow", none()), (Some(300.0), Some(200.0)));
+        admit.limit("tasks.add".to_owned(), Limits { soft: None, hard: Some(90.0) });
+        assert_eq!(limits_of(&admit, 1, "tasks.add", none()), (Some(60.0), Some(30.0)));
+    }
+
+    #[test]
+    fn a_message_that_expired_is_told_so_even_if_it_was_revoked() {
+        let mut message: serde_json::Value = serde_json::from_str(&conformance::message("1", 0)).unwrap();
+        message["headers"]["task"] = json!("tasks.add");
+        let mut revoked = Revoked::default();
+        revoked.revoke([message["headers"]["id"].as_str().unwrap()], Timestamp::UNIX_EPOCH);
+        let reason = |message: &serde_json::Value, at: i64| {
+            let envelope = Envelope::from_redis(message.to_string().as_bytes());
+            let delivery = Delivery { tag: 1, queue: 0, envelope };
+            match admit().admit(delivery, &revoked, Timestamp::from_second(at).unwrap()) {
+                Admission::Discard(discarded) => discarded.reason,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(reason(&message, 1), reason::REVOKED);
+        message["headers"]["expires"] = json!("1970-01-01T00:00:10+00:00");
+        assert_eq!(reason(&message, 1), reason::REVOKED);
+        assert_eq!(reason(&message, 11), reason::EXPIRED);
     }
 }

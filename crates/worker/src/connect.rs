@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use petiole_broker::{BrokerError, Consumer, Inspector, Lease};
+use petiole_broker::{Attempts, BrokerError, Consumer, Inspector, Lease, Mailbox, Parking, Revocations};
 use petiole_results::Store;
+
+/// What an incarnation of a worker does on the broker, with one name for its deliveries.
+pub trait Holder: Consumer + Attempts + Parking {}
+
+impl<T: Consumer + Attempts + Parking> Holder for T {}
 
 /// Makes the connections of a worker, most of them for one of its incarnations.
 #[async_trait]
@@ -12,9 +17,13 @@ pub trait Connect: Send + Sync {
     /// Registers the incarnation's lease. Made on the lease's own thread, before the consumer.
     async fn lease(&self, incarnation: &str) -> Result<Arc<dyn Lease>, BrokerError>;
     /// The consumer of the incarnation.
-    async fn consumer(&self, incarnation: &str) -> Result<Arc<dyn Consumer>, BrokerError>;
+    async fn consumer(&self, incarnation: &str) -> Result<Arc<dyn Holder>, BrokerError>;
     /// The result store; none, when the pool stores no results.
     async fn store(&self) -> Result<Option<Arc<dyn Store>>, BrokerError>;
+    /// Remote control and events, for the node of this name.
+    async fn mailbox(&self, nodename: &str) -> Result<Arc<dyn Mailbox>, BrokerError>;
+    /// What is revoked.
+    async fn revocations(&self) -> Result<Arc<dyn Revocations>, BrokerError>;
     /// The broker as seen from outside, for a look at earlier incarnations.
     async fn inspector(&self) -> Result<Arc<dyn Inspector>, BrokerError>;
 }

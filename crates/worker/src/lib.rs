@@ -9,9 +9,10 @@
 //!
 //! - The steps: [`receive`], [`admit`], [`run`], [`settle`], [`commit`]; [`join`] when a chord is complete; [`work`] and [`outcome`] are what passes
 //!   between them.
-//! - [`worker`]: the loop that holds them together. [`drain`]: how it stops. [`session`]: one incarnation of the worker. [`lease`]: how it
+//! - [`worker`]: the loop that holds them together; [`turn`]: the end of each of its turns. [`drain`]: how it stops. [`session`]: one incarnation of the worker. [`lease`]: how it
 //!   says that it lives. [`socket`]: frames from and to the task container.
 //! - [`predecessor`]: what an earlier process of this pod still holds.
+//! - [`control`]: what is asked of it beside tasks, and what is revoked. [`events`]: what it tells whoever listens.
 //! - [`connect`]: where broker and store come from; [`redis`] is the real one. [`config`]: flags and the pool's file.
 //!   [`metrics`]: what is counted.
 
@@ -19,9 +20,11 @@ pub mod admit;
 pub mod commit;
 pub mod config;
 pub mod connect;
+pub mod control;
 pub mod drain;
 pub mod endpoint;
 mod ends;
+pub mod events;
 pub mod join;
 pub mod lease;
 pub mod metrics;
@@ -33,5 +36,6 @@ pub mod run;
 pub mod session;
 pub mod settle;
 pub mod socket;
+pub mod turn;
 pub mod work;
 pub mod worker;

@@ -21,7 +21,7 @@ pub struct Holding(Arc<Mutex<HashSet<Tag>>>);
 
 impl Holding {
     /// These are held.
-    fn add(&self, deliveries: &[Delivery]) {
+    pub fn add(&self, deliveries: &[Delivery]) {
         let mut tags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tags.extend(deliveries.iter().map(|delivery| delivery.tag));
     }

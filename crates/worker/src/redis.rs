@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use petiole_broker::redis::{Config, RedisConsumer, RedisInspector, RedisLease, Timeouts};
-use petiole_broker::{BrokerError, Consumer, Inspector, Lease, QueueName, Worker};
+use petiole_broker::redis::{
+    Config, MailboxConfig, RedisConsumer, RedisInspector, RedisLease, RedisMailbox, RedisRevocations,
+    Timeouts,
+};
+use petiole_broker::{BrokerError, Inspector, Lease, Mailbox, Node, QueueName, Revocations, Worker};
 use petiole_contract::pool::{self, Pool};
 use petiole_process::log::Chain;
 use petiole_results::Store;
 use petiole_results::redis::{Endpoint, RedisStore};
 
-use crate::connect::Connect;
+use crate::connect::{Connect, Holder};
 use crate::endpoint::endpoint;
 
 /// Connects to the broker and the store of a pool.
@@ -68,13 +71,22 @@ impl Connect for RedisConnect {
         Ok(Arc::new(RedisLease::register(self.config(incarnation)?).await?))
     }
 
-    async fn consumer(&self, incarnation: &str) -> Result<Arc<dyn Consumer>, BrokerError> {
+    async fn consumer(&self, incarnation: &str) -> Result<Arc<dyn Holder>, BrokerError> {
         Ok(Arc::new(RedisConsumer::connect(self.config(incarnation)?).await?))
     }
 
     async fn store(&self) -> Result<Option<Arc<dyn Store>>, BrokerError> {
         let Some(results) = &self.results else { return Ok(None) };
         Ok(Some(Arc::new(RedisStore::new(read(results, "results")?, Timeouts::default()))))
+    }
+
+    async fn mailbox(&self, nodename: &str) -> Result<Arc<dyn Mailbox>, BrokerError> {
+        let config = MailboxConfig::new(read(&self.broker, "broker")?, Node::new(nodename));
+        Ok(Arc::new(RedisMailbox::new(config)))
+    }
+
+    async fn revocations(&self) -> Result<Arc<dyn Revocations>, BrokerError> {
+        Ok(Arc::new(RedisRevocations::new(read(&self.broker, "broker")?, Timeouts::default())))
     }
 
     async fn inspector(&self) -> Result<Arc<dyn Inspector>, BrokerError> {

@@ -7,10 +7,10 @@
 //! A worker that loses its lease, or that works again after a drain, begins a new session under a new name: what the
 //! old one still had under way answers to the old name and is fenced off.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use petiole_broker::{BrokerError, Consumer, Settlement, Tag};
+use petiole_broker::{BrokerError, Parking, Settlement, Tag};
 use petiole_process::log::Chain;
 use petiole_results::Store;
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::commit::{Committed, Committer, commit};
-use crate::connect::Connect;
+use crate::connect::{Connect, Holder};
 use crate::join::join;
 use crate::lease::{LeaseError, LeaseEvent, keep};
 use crate::receive::{Holding, Receipt, receive};
@@ -53,15 +53,17 @@ pub enum SessionEvent {
 }
 
 /// A session, from the outside.
-#[derive(Debug)]
 pub struct Session {
     /// What this incarnation holds.
     pub holding: Holding,
+    holder: Arc<OnceLock<Arc<dyn Holder>>>,
+    events: mpsc::UnboundedSender<SessionEvent>,
     requests: mpsc::Sender<usize>,
     commits: mpsc::UnboundedSender<Settlement>,
     joins: mpsc::UnboundedSender<(Tag, Complete)>,
     released: oneshot::Receiver<()>,
     stop: CancellationToken,
+    cancelled: CancellationToken,
     /// Ends the session's tasks when it is dropped.
     _tasks: DropGuard,
 }
@@ -72,7 +74,7 @@ impl Session {
         connect: &Arc<dyn Connect>,
         incarnation: String,
     ) -> Result<(Self, mpsc::UnboundedReceiver<SessionEvent>), LeaseError> {
-        let holding = Holding::default();
+        let (holding, holder) = (Holding::default(), Arc::<OnceLock<_>>::default());
         let (requests, request_inbox) = mpsc::channel(1);
         let (commits, commit_inbox) = mpsc::unbounded_channel();
         let (joins, join_inbox) = mpsc::unbounded_channel();
@@ -84,20 +86,27 @@ impl Session {
             connect: connect.clone(),
             incarnation,
             holding: holding.clone(),
+            holder: holder.clone(),
             requests: request_inbox,
             commits: commit_inbox,
             joins: join_inbox,
             lease: lease_inbox,
-            events,
+            events: events.clone(),
         };
         let cancelled = tasks.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = work.go() => {}
-                () = cancelled.cancelled() => {}
-            }
-        });
-        let session = Self { holding, requests, commits, joins, released, stop, _tasks: tasks.drop_guard() };
+        tokio::spawn(tasks.clone().run_until_cancelled_owned(work.go()));
+        let session = Self {
+            holding,
+            holder,
+            events,
+            requests,
+            commits,
+            joins,
+            released,
+            stop,
+            cancelled,
+            _tasks: tasks.drop_guard(),
+        };
         Ok((session, inbox))
     }
 
@@ -117,6 +126,29 @@ impl Session {
         let _ = self.joins.send((tag, complete));
     }
 
+    /// What is parked of this worker's queues, once the broker is there.
+    pub fn parking(&self) -> Option<Arc<dyn Parking>> {
+        self.holder.get().map(|holder| holder.clone() as Arc<dyn Parking>)
+    }
+
+    /// Takes the parked messages of these tasks: they come as [`SessionEvent::Received`].
+    pub fn unpark(&self, ids: Vec<String>) {
+        let Some(parking) = self.parking() else { return };
+        let (holding, events) = (self.holding.clone(), self.events.clone());
+        let take = async move {
+            match parking.unpark(&ids).await {
+                Ok(messages) if messages.is_empty() => {}
+                Ok(messages) => {
+                    holding.add(&messages);
+                    let _ = events.send(SessionEvent::Received { messages, answer: false });
+                }
+                // They come at their time; those that were taken by a call that failed are adopted.
+                Err(error) => tracing::debug!(error = %Chain(&error), "parked messages could not be taken"),
+            }
+        };
+        tokio::spawn(self.cancelled.clone().run_until_cancelled_owned(take));
+    }
+
     /// Gives the lease up: what is still held goes back to its queues at once.
     pub async fn end(self) {
         self.stop.cancel();
@@ -129,6 +161,7 @@ struct Work {
     connect: Arc<dyn Connect>,
     incarnation: String,
     holding: Holding,
+    holder: Arc<OnceLock<Arc<dyn Holder>>>,
     requests: mpsc::Receiver<usize>,
     commits: mpsc::UnboundedReceiver<Settlement>,
     joins: mpsc::UnboundedReceiver<(Tag, Complete)>,
@@ -148,6 +181,7 @@ impl Work {
             }
         }
         let (consumer, store) = self.connected().await;
+        let _ = self.holder.set(consumer.clone());
         self.say(SessionEvent::Working);
 
         let (receipts, mut receipt_inbox) = mpsc::unbounded_channel();
@@ -181,7 +215,7 @@ impl Work {
         tokio::join!(receiving, committing, joining, forward);
     }
 
-    async fn connected(&self) -> (Arc<dyn Consumer>, Option<Arc<dyn Store>>) {
+    async fn connected(&self) -> (Arc<dyn Holder>, Option<Arc<dyn Store>>) {
         loop {
             match self.connect().await {
                 Ok(connections) => return connections,
@@ -191,7 +225,7 @@ impl Work {
         }
     }
 
-    async fn connect(&self) -> Result<(Arc<dyn Consumer>, Option<Arc<dyn Store>>), BrokerError> {
+    async fn connect(&self) -> Result<(Arc<dyn Holder>, Option<Arc<dyn Store>>), BrokerError> {
         Ok((self.connect.consumer(&self.incarnation).await?, self.connect.store().await?))
     }
 

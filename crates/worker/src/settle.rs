@@ -17,12 +17,13 @@
 //! acknowledged. Where the broker's script does all that, it first checks that the message is still ours; an attempt
 //! that lost its lease leaves no trace.
 //!
-//! - [`follow`]: what is sent, and how chords go on. [`Ending`]: what takes more than one commit. [`retry`]: whether and
+//! - [`revoked`]: what a revocation leaves. [`follow`]: what is sent, and how chords go on. [`Ending`]: what takes more than one commit. [`retry`]: whether and
 //!   when a task is tried again.
 
 mod ending;
 mod follow;
 mod retry;
+mod revoked;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +42,7 @@ use petiole_results::{Precedence, Record};
 
 pub use self::ending::{Complete, Ending};
 pub use self::follow::{Joined, Next};
+pub use self::retry::{exhausted, tries_again};
 use crate::admit::{Discarded, Told};
 use crate::outcome::Outcome;
 use crate::run::{Ended, Progress};

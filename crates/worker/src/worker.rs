@@ -3,8 +3,9 @@
 //!
 //! ```text
 //!   socket ──┐                                        ┌──> frames to the runner and the handlers
-//!   session ─┼──> handle, admit, run, settle (pure) ──┼──> commits
-//!   time ────┘                                        └──> the next request for messages
+//!   session ─┤                                        ├──> commits
+//!   control ─┼──> handle, admit, run, settle (pure) ──┼──> the next request for messages
+//!   time ────┘                                        └──> answers, events
 //! ```
 
 use std::collections::{HashMap, HashSet};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use petiole_broker::{Delivery, Disposition, Settlement, Tag};
-use petiole_contract::control::{FromRunner, ToRunner};
+use petiole_contract::control::FromRunner;
 use petiole_contract::pool::Pool;
 use petiole_process::ready::Readiness;
 use tokio::sync::mpsc;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Admission, Admit};
 use crate::connect::Connect;
+use crate::control::Control;
 use crate::drain::Drain;
 use crate::lease::LeaseError;
 use crate::metrics::Metrics;
@@ -33,9 +35,6 @@ use crate::socket::{SocketEvent, Writers};
 /// Between two looks at the clock; also between two signs of life to the runner, with room to spare.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Between two signs of life to the runner.
-const ALIVE: Duration = Duration::from_secs(1);
-
 /// A loop that stood still for longer was stopped from outside (SIGSTOP, a frozen machine). Tasks that the runner
 /// killed meanwhile are not to blame.
 const PAUSED: Duration = Duration::from_secs(4);
@@ -43,13 +42,8 @@ const PAUSED: Duration = Duration::from_secs(4);
 /// Socket events that wait to be handled; a flood of frames holds up the peer, not our memory.
 const SOCKET_EVENTS: usize = 512;
 
-/// Messages that have ended and are not committed yet; more, and no further ones are fetched. Twice what is being
-/// committed at a time: their results wait here.
-const UNCOMMITTED: usize = 512;
-
-/// The most messages that one request asks for. An answer, and what is made of it, is when the worker's memory is
-/// largest.
-const REQUEST: usize = 128;
+/// Commands of remote control that one turn takes up.
+const CONTROL_EVENTS: usize = 16;
 
 /// Parts of the worker that must be there before it is ready.
 pub mod part {
@@ -70,13 +64,14 @@ pub struct Worker {
     earlier: Option<Incarnations>,
     pub(crate) session: Option<Session>,
     events: mpsc::UnboundedReceiver<SessionEvent>,
-    requested: bool,
-    working: bool,
+    pub(crate) requested: bool,
+    pub(crate) working: bool,
     writers: Writers,
     pub(crate) runner: Option<Peer>,
     pub(crate) ready: Readiness,
     pub(crate) metrics: Metrics,
-    said_alive: Instant,
+    pub(crate) control: Control,
+    pub(crate) said_alive: Instant,
     paused: bool,
     pub(crate) drain: Drain,
     /// Endings that take more than one commit.
@@ -102,6 +97,7 @@ impl Worker {
         Ok(Self {
             admit: Admit::new(pool)?,
             runs: Runs::new(&pool.mode, pool.concurrency),
+            control: Control::new(pool, &nodename),
             settle: Settle::new(pool, nodename, uuid::Uuid::new_v4().simple().to_string()),
             connect,
             earlier: Some(incarnations.clone()),
@@ -130,21 +126,25 @@ impl Worker {
     ) -> Result<(), LeaseError> {
         let (socket_events, mut socket) = mpsc::channel(SOCKET_EVENTS);
         let accepting = tokio::spawn(crate::socket::accept(listener, self.writers.clone(), socket_events));
+        self.control.start(&self.connect);
         self.begin()?;
         let mut happened = Vec::new();
         let mut reported = Vec::new();
+        let mut controlled = Vec::new();
         let mut stopping = false;
         while !(stopping && self.drain == Drain::Drained) {
             let wake = self.wake();
             tokio::select! {
                 _ = socket.recv_many(&mut happened, SOCKET_EVENTS) => {}
                 _ = self.events.recv_many(&mut reported, SOCKET_EVENTS) , if !self.events.is_closed() => {}
+                _ = self.control.inbox.recv_many(&mut controlled, CONTROL_EVENTS) => {}
                 () = tokio::time::sleep_until(wake.into()) => {}
                 () = stop.cancelled(), if !stopping => stopping = true,
             }
             let now = Instant::now();
             self.paused = now.duration_since(self.said_alive) > PAUSED;
             let mut effects = Effects::default();
+            self.runs.tell_starts(self.control.events.wants_tasks());
             if stopping {
                 self.start_drain(now, &mut effects);
             }
@@ -154,13 +154,18 @@ impl Worker {
             for event in happened.drain(..) {
                 self.socket_event(event, now, &mut effects)?;
             }
+            for event in controlled.drain(..) {
+                self.control_event(event, now, &mut effects);
+            }
             self.runs.tick(now, &mut effects);
             self.runs.give(now, &mut effects);
             self.apply(effects);
             self.ask();
             self.stay_alive(now);
+            self.speak(now);
             self.finish_drain().await;
         }
+        self.leave().await;
         accepting.abort();
         Ok(())
     }
@@ -233,14 +238,24 @@ impl Worker {
             self.settle(Settlement::new(tag, Disposition::Requeue));
             return;
         }
-        match self.admit.admit(delivery, wall) {
-            Admission::Run(work) => self.runs.take(tag, work, now, effects),
-            Admission::Ended(work, outcome) => self.ended(Ended { tag, work, outcome, took: None }, wall),
-            Admission::Hold(until) => {
+        match self.admit.admit(delivery, &self.control.revoked, wall) {
+            Admission::Run(work) => {
+                self.control.events.received(&work.message, wall);
+                self.runs.take(tag, work, now, effects);
+            }
+            Admission::Ended(work, outcome) => {
+                let ended = Ended { tag, work, outcome, took: None };
+                self.control.events.received(&ended.work.message, wall);
+                self.tell_ended(&ended, wall);
+                self.ended(ended, wall);
+            }
+            Admission::Hold(until, message) => {
+                self.control.events.received(&message, wall);
                 self.settle(Settlement::new(tag, Disposition::Park(until)));
             }
             Admission::Discard(discarded) => {
                 tracing::warn!(id = discarded.id, task = discarded.task, why = discarded.why, "not run");
+                self.control.events.discarded(&discarded, wall);
                 self.metrics.discarded.with_label_values(&[discarded.reason]).inc();
                 let step = self.settle.discarded(tag, *discarded, wall);
                 self.step(step);
@@ -316,7 +331,14 @@ impl Worker {
             self.progress(progress);
         }
         let wall = Timestamp::now();
+        for id in &effects.begun {
+            self.control.events.started(id, wall);
+        }
+        for revoked in effects.revoked {
+            self.revoked(revoked, wall);
+        }
         for ended in effects.ended {
+            self.tell_ended(&ended, wall);
             self.ended(ended, wall);
         }
         if self.runs.ready() {
@@ -327,32 +349,6 @@ impl Worker {
         let (held, running) = self.runs.count();
         self.metrics.held.with_label_values::<&str>(&[]).set(gauge(held));
         self.metrics.running.with_label_values::<&str>(&[]).set(gauge(running));
-    }
-
-    /// Asks for messages, when there is room for some and no request is under way.
-    fn ask(&mut self) {
-        let Some(session) = &self.session else { return };
-        if self.requested || !self.working {
-            return;
-        }
-        let uncommitted = session.holding.len().saturating_sub(self.runs.count().0);
-        let wants = self.runs.wants();
-        if wants > 0 && uncommitted < UNCOMMITTED {
-            self.requested = session.request(wants.min(REQUEST));
-        }
-    }
-
-    /// Tells the runner that this worker lives.
-    fn stay_alive(&mut self, now: Instant) {
-        if now.duration_since(self.said_alive) < ALIVE {
-            return;
-        }
-        self.said_alive = now;
-        if let Some(runner) = self.runner {
-            let mut alive = Effects::default();
-            alive.send(runner, &ToRunner::Alive {}, &[]);
-            self.apply(alive);
-        }
     }
 }
 

@@ -64,6 +64,11 @@ impl Exception {
         Self { traceback, ..self }
     }
 
+    /// The text that `AsyncResult.traceback` shows.
+    pub fn traceback(&self) -> Option<&str> {
+        self.traceback.as_deref()
+    }
+
     /// The class's name: `TimeLimitExceeded`.
     pub fn kind(&self) -> &str {
         &self.kind

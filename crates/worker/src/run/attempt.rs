@@ -14,6 +14,17 @@ pub(super) struct Run {
     pub(super) work: Box<Work>,
     pub(super) state: State,
     pub(super) since: Instant,
+    /// Its task was revoked after it had been admitted.
+    pub(super) revoked: Option<Revoked>,
+}
+
+/// What a revocation means for an attempt that it meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Revoked {
+    /// It does not start any more. One that had started all the same goes on (Celery's rule).
+    Drop,
+    /// It does not start, or is ended by this signal.
+    Terminate(i32),
 }
 
 /// How far an attempt is.
@@ -27,7 +38,33 @@ pub(super) enum State {
     Started { process: u64, soft: bool, hard: bool },
 }
 
+impl Revoked {
+    pub(super) fn signal(self) -> Option<i32> {
+        match self {
+            Self::Drop => None,
+            Self::Terminate(signal) => Some(signal),
+        }
+    }
+}
+
 impl Run {
+    /// What its end is put down to, where that is the revocation; whatever it left behind.
+    pub(super) fn ends_revoked(&self) -> Option<Revoked> {
+        match (self.revoked, self.state) {
+            (None, _) | (Some(Revoked::Drop), State::Started { .. }) => None,
+            (Some(Revoked::Terminate(signal)), State::Started { .. }) => Some(Revoked::Terminate(signal)),
+            (Some(_), State::Waiting | State::Given { .. }) => Some(Revoked::Drop),
+        }
+    }
+
+    /// Whether we have ended the process that it runs in.
+    pub(super) fn was_killed(&self) -> bool {
+        match self.state {
+            State::Started { hard, .. } => hard || matches!(self.revoked, Some(Revoked::Terminate(_))),
+            State::Waiting | State::Given { .. } => false,
+        }
+    }
+
     pub(super) fn process(&self) -> Option<u64> {
         match self.state {
             State::Waiting => None,

@@ -19,6 +19,10 @@ pub struct Effects {
     pub started: Vec<(Tag, Box<Work>)>,
     /// States of their own that tasks want recorded.
     pub progress: Vec<Progress>,
+    /// Ids of tasks that have started, where [`super::Runs::tell_starts`] asks for them.
+    pub begun: Vec<String>,
+    /// Attempts that have ended because their task was revoked.
+    pub revoked: Vec<Revoked>,
     /// Attempts that have ended.
     pub ended: Vec<Ended>,
 }
@@ -65,4 +69,15 @@ pub struct Ended {
     pub outcome: Outcome,
     /// How long it ran, where it ran.
     pub took: Option<Duration>,
+}
+
+/// An attempt that has ended because its task was revoked.
+#[derive(Debug)]
+pub struct Revoked {
+    /// Its delivery.
+    pub tag: Tag,
+    /// What it was to do.
+    pub work: Box<Work>,
+    /// By which signal it was ended; `None` where it had not started.
+    pub signal: Option<i32>,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::attempt::State;
+use super::attempt::{Run, State};
 use super::{Attempt, Effects, Runs};
 use crate::outcome::Outcome;
 
@@ -25,7 +25,7 @@ impl Runs {
                 let limit = run.work.limits.hard.unwrap_or_default();
                 self.end(attempt, Outcome::HardTimeLimit(limit), now, effects);
             }
-            // Another attempt's hard limit killed the handler that this one shared with it.
+            // Another attempt's hard limit, or its revocation, killed the handler that this one shared with it.
             State::Started { process, .. } if self.killed(process) => {
                 self.end(attempt, Outcome::Returned, now, effects);
             }
@@ -41,15 +41,11 @@ impl Runs {
             .map(|(id, _)| *id)
             .collect();
         // Those that were killed come last, so that their siblings still see why.
-        attempts.sort_by_key(|id| {
-            self.attempts.get(id).is_some_and(|run| matches!(run.state, State::Started { hard: true, .. }))
-        });
+        attempts.sort_by_key(|id| self.attempts.get(id).is_some_and(Run::was_killed));
         attempts.into_iter()
     }
 
     fn killed(&self, process: u64) -> bool {
-        self.attempts
-            .values()
-            .any(|run| matches!(run.state, State::Started { process: its, hard: true, .. } if its == process))
+        self.attempts.values().any(|run| run.was_killed() && run.process() == Some(process))
     }
 }

@@ -10,6 +10,7 @@
 //! A state machine without a clock and without a socket: frames and `now` go in, [`Effects`] come out. Only a
 //! started attempt is the victim of a death; one that merely waited, or was given and not started, waits again.
 //!
+//! - [`held`]: what there is. `revoke`: what a revocation means for it.
 //! - [`exec`]: a process per task. [`serve`]: long-lived handlers. [`window`]: how much to hold ahead.
 
 mod attempt;
@@ -17,7 +18,9 @@ mod deadlines;
 pub mod effects;
 pub mod exec;
 mod hanging;
+pub mod held;
 mod lost;
+mod revoke;
 pub mod serve;
 #[cfg(test)]
 mod tests;
@@ -34,7 +37,7 @@ use petiole_contract::serve::FromHandler;
 
 use self::attempt::{Run, State};
 use self::deadlines::{Deadlines, Limit};
-pub use self::effects::{Effects, Ended, Progress};
+pub use self::effects::{Effects, Ended, Progress, Revoked};
 use self::exec::Exec;
 use self::serve::Serve;
 use self::window::Window;
@@ -67,6 +70,7 @@ pub struct Runs {
     next: Attempt,
     concurrency: usize,
     draining: bool,
+    tells_starts: bool,
     /// When [`Self::call_back`] last looked.
     looked: Option<Instant>,
 }
@@ -95,6 +99,7 @@ impl Runs {
             next: 1,
             concurrency,
             draining: false,
+            tells_starts: false,
             looked: None,
         }
     }
@@ -140,7 +145,7 @@ impl Runs {
     pub fn take(&mut self, tag: Tag, work: Box<Work>, now: Instant, effects: &mut Effects) {
         let attempt = self.next;
         self.next += 1;
-        self.attempts.insert(attempt, Run { tag, work, state: State::Waiting, since: now });
+        self.attempts.insert(attempt, Run { tag, work, state: State::Waiting, since: now, revoked: None });
         self.waiting.push_back(attempt);
         self.give(now, effects);
     }
@@ -243,6 +248,11 @@ impl Runs {
                 self.waiting.pop_front();
                 continue;
             };
+            if run.revoked.is_some() {
+                self.waiting.pop_front();
+                self.end(attempt, Outcome::Returned, now, effects);
+                continue;
+            }
             match &mut self.executor {
                 Executor::Exec(exec) => {
                     if !exec.free() {
@@ -337,10 +347,14 @@ impl Runs {
         self.started += 1;
         run.since = now;
         self.deadlines.set(attempt, run.work.limits, now);
+        if self.tells_starts {
+            effects.begun.push(run.work.message.id.clone());
+        }
         let task = &run.work.plan.task;
         if task.track_started || task.acks_early {
             effects.started.push((run.tag, run.work.clone()));
         }
+        self.terminate_started(attempt, effects);
     }
 
     fn end(&mut self, attempt: Attempt, outcome: Outcome, now: Instant, effects: &mut Effects) {
@@ -350,6 +364,10 @@ impl Runs {
             self.started -= 1;
             self.deadlines.clear(attempt, run.work.limits, run.since);
             self.window.took(took);
+        }
+        if let Some(by) = run.ends_revoked() {
+            effects.revoked.push(Revoked { tag: run.tag, work: run.work, signal: by.signal() });
+            return;
         }
         let outcome = match outcome {
             Outcome::Success(value) => match run.work.called(value) {
@@ -365,7 +383,7 @@ impl Runs {
     fn call_again(&mut self, run: Run, now: Instant) {
         let attempt = self.next;
         self.next += 1;
-        self.attempts.insert(attempt, Run { state: State::Waiting, since: now, ..run });
+        self.attempts.insert(attempt, Run { state: State::Waiting, since: now, revoked: None, ..run });
         self.waiting.push_front(attempt);
     }
 

@@ -1,5 +1,7 @@
 //! The state machine, driven by frames.
 
+mod revoke;
+
 use std::sync::Arc;
 
 use petiole_contract::control::{Exited, Status, ToRunner};

@@ -228,3 +228,39 @@ fn progress_is_a_state_that_says_no_end() {
     assert!(progress("SUCCESS", "1").unwrap_err().contains("says no end"));
     assert!(progress("", "1").is_err() && progress("LOADING", "{").is_err());
 }
+
+fn revoked(work: Box<Work>, signal: Option<i32>) -> Settlement {
+    settle().revoked(crate::run::Revoked { tag: 7, work, signal }, NOW).settlement
+}
+
+#[test]
+fn a_revoked_part_of_a_chord_is_counted_and_its_chain_does_not_go_on() {
+    let embed = format!(
+        r#""chord": {}, "chain": [{}], "errbacks": [{}]"#,
+        signature("body", "b"),
+        signature("next", "2"),
+        signature("told", "3")
+    );
+    let work = work(&embed, r#", "group": "g", "group_index": 0"#, Task::default());
+    let settlement = revoked(work, None);
+    assert_eq!(status(&settlement.records[0]), ("1", "REVOKED"));
+    assert!(settlement.chord.is_some());
+    assert!(sent(&settlement).is_empty());
+    assert_eq!(settlement.disposition, Disposition::Ack);
+}
+
+#[test]
+fn a_terminated_task_that_was_acknowledged_early_is_recorded_all_the_same() {
+    let early = || work("", "", Task { acks_early: true, ..Task::default() });
+    let settlement = revoked(early(), Some(15));
+    assert_eq!(settlement.disposition, Disposition::Acked);
+    assert!(settlement.records[0].document.contains("terminated"));
+    // Before it has started its message is held.
+    assert_eq!(revoked(early(), None).disposition, Disposition::Ack);
+}
+
+#[test]
+fn a_revoked_task_whose_result_nobody_wants_has_no_record() {
+    let ignored = work("", "", Task { ignore_result: true, ..Task::default() });
+    assert!(revoked(ignored, Some(15)).records.is_empty());
+}

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what helps a test fails as a test does")]
 
 mod broker;
+mod control;
 mod predecessor;
 mod rig;

@@ -26,6 +26,7 @@ pub fn config(pool: &Validated, path: &dyn Fn(&SecretKeyRef) -> PathBuf) -> Pool
         queues: pool.queues.clone(),
         tasks: pool.tasks.clone(),
         defaults: pool.defaults.clone(),
+        events: false,
     }
 }
 

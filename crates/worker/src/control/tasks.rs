@@ -1,0 +1,67 @@
+//! The tasks that listen, speak and remember, once the broker can be reached.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use petiole_broker::{BrokerError, Mailbox, Revocations};
+use petiole_process::log::Chain;
+use petiole_protocol::event::Clock;
+use tokio::sync::mpsc;
+
+use super::ControlEvent;
+use super::listen::listen;
+use super::remember::{Write, remember};
+use super::speak::{Publish, Reply, publish, reply};
+use crate::connect::Connect;
+use crate::events::Audience;
+
+/// Between two tries to connect.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// What they need.
+pub(super) struct Tasks {
+    pub(super) connect: Arc<dyn Connect>,
+    pub(super) nodename: String,
+    pub(super) queues: Vec<String>,
+    pub(super) clock: Arc<Clock>,
+    pub(super) audience: Audience,
+    pub(super) events: mpsc::Sender<ControlEvent>,
+    pub(super) replies: mpsc::Receiver<Reply>,
+    pub(super) publishes: mpsc::Receiver<Publish>,
+    pub(super) writes: mpsc::Receiver<Write>,
+}
+
+impl Tasks {
+    /// Never ends by itself.
+    pub(super) async fn go(self) {
+        let (mailbox, revocations) = self.connected().await;
+        let Self { nodename, queues, clock, audience, events, replies, publishes, writes, .. } = self;
+        tokio::join!(
+            listen(mailbox.as_ref(), &nodename, &queues, &clock, &events),
+            reply(mailbox.as_ref(), &nodename, &clock, replies),
+            publish(mailbox.as_ref(), &audience, publishes),
+            remember(revocations.as_ref(), writes, &events),
+        );
+    }
+
+    async fn connected(&self) -> (Arc<dyn Mailbox>, Arc<dyn Revocations>) {
+        let mut said = false;
+        loop {
+            match self.connect().await {
+                Ok(connections) => return connections,
+                Err(error) if said => {
+                    tracing::debug!(error = %Chain(&error), "remote control is not there yet");
+                }
+                Err(error) => {
+                    said = true;
+                    tracing::warn!(error = %Chain(&error), "remote control is not there yet; trying again");
+                }
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn connect(&self) -> Result<(Arc<dyn Mailbox>, Arc<dyn Revocations>), BrokerError> {
+        Ok((self.connect.mailbox(&self.nodename).await?, self.connect.revocations().await?))
+    }
+}

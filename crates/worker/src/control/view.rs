@@ -1,0 +1,94 @@
+//! What the worker knows when it is asked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use petiole_broker::Parked;
+use petiole_protocol::control::{ResourceUsage, TaskInfo};
+use petiole_protocol::message::Message;
+use petiole_protocol::revoked::Revoked;
+
+use super::facts::Facts;
+use crate::run::held::Held;
+
+/// What the worker knows.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// What stands in the pool's file.
+    pub facts: &'a Facts,
+    /// The time.
+    pub now: Timestamp,
+    /// The worker's logical clock.
+    pub clock: u64,
+    /// For how long it has run.
+    pub uptime: Duration,
+    /// What it holds, the oldest first.
+    pub held: Vec<Held<'a>>,
+    /// How many messages it would take now.
+    pub wants: usize,
+    /// What is parked, where the command asks for it.
+    pub parked: &'a [Due],
+    /// How many attempts of each task have ended that had started.
+    pub totals: &'a BTreeMap<String, u64>,
+    /// What is revoked.
+    pub revoked: &'a Revoked,
+    /// What the process has used of the machine.
+    pub rusage: Option<ResourceUsage>,
+    /// Events of tasks are turned on.
+    pub task_events: bool,
+}
+
+/// A message that waits for its time on the broker.
+#[derive(Debug)]
+pub struct Due {
+    /// Index of its queue.
+    pub queue: usize,
+    /// When it is due.
+    pub due: Timestamp,
+    /// The message.
+    pub message: Message,
+}
+
+impl Due {
+    /// Of a parked message of this queue; `None` of what will be discarded at its time.
+    pub fn read(queue: usize, parked: &Parked) -> Option<Self> {
+        let message = Message::read(parked.envelope.as_ref().ok()?).ok()?;
+        Some(Self { queue, due: parked.due, message })
+    }
+}
+
+impl<'a> View<'a> {
+    /// What is said of a task that is held.
+    pub fn held(&self, held: &Held<'a>) -> TaskInfo<'a> {
+        let started = held.running.and_then(|running| SignedDuration::try_from(running).ok());
+        TaskInfo {
+            time_start: started.and_then(|running| self.now.checked_sub(running).ok()),
+            acknowledged: held.running.is_some() && held.work.plan.task.acks_early,
+            ..self.info(&held.work.message, held.work.queue)
+        }
+    }
+
+    /// What is said of a task that has not started.
+    pub fn info(&self, message: &'a Message, queue: usize) -> TaskInfo<'a> {
+        let nodename = &self.facts.nodename;
+        match self.facts.deliveries.get(queue) {
+            Some(delivery) => TaskInfo::of(message, delivery, nodename),
+            None => TaskInfo::of(message, &self.facts.nowhere, nodename),
+        }
+    }
+
+    /// Whether the worker knows a task of this name: from the pool's file, or from having run it.
+    pub fn knows(&self, task: &str) -> bool {
+        self.names().any(|known| known == task)
+    }
+
+    /// The names of the tasks that it knows; some may come twice.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        let listed = self.facts.tasks.keys().map(String::as_str);
+        let totals = self.facts.takes_unlisted.then(|| self.totals.keys().map(String::as_str));
+        let held = self.held.iter().map(|held| &*held.work.message.task);
+        let names: Vec<_> = listed.chain(totals.into_iter().flatten()).chain(held).collect();
+        names.into_iter()
+    }
+}
