@@ -32,6 +32,12 @@ impl Duration {
         if seconds == 0 { None } else { Some(Self(time::Duration::from_secs(seconds))) }
     }
 
+    /// Three minutes: Celery's `default_retry_delay`.
+    pub const THREE_MINUTES: Self = Self(time::Duration::from_mins(3));
+
+    /// Ten minutes: Celery's `retry_backoff_max`.
+    pub const TEN_MINUTES: Self = Self(time::Duration::from_mins(10));
+
     /// One hour.
     pub const HOUR: Self = Self::hours(1);
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::connection::{Broker, RedisBroker, RedisResults, Results, Sentinel, Tls, ValueFrom};
 use crate::duration::{Duration, TimeLimit};
+use crate::retry::{Backoff, MaxRetries, Retry};
 use crate::task_queue::{DeadLetter, TaskQueue, TaskQueueSpec};
 use crate::template::{PodTemplate, TemplateContainer, TemplateSpec};
 use crate::worker_pool::{Acks, Drain, Mode, QueueRef, ResultForm, Serve, Task, WorkerPool, WorkerPoolSpec};
@@ -71,7 +72,8 @@ fn without(mut value: Value, defaults: &Value) -> Value {
     }
     if let Some(spec) = value.get_mut("spec") {
         strip(spec, defaults);
-        let task = serde_json::to_value(Task::default()).unwrap_or_default();
+        let plain = Task { retry: Some(Retry::default()), ..Task::default() };
+        let task = serde_json::to_value(plain).unwrap_or_default();
         let tasks = spec.get_mut("tasks").and_then(Value::as_array_mut);
         for entry in tasks.into_iter().flatten() {
             strip(entry, &task);
@@ -94,7 +96,7 @@ pub fn examples() -> Vec<Example> {
         Example {
             file: "serve.yaml",
             about: "Mode Serve: long-lived handlers take one task after another, for the highest rate. The pod template\n\
-                    shows resources, environment and a volume.",
+                    shows resources, environment and a volume. A task that cannot connect is tried again.",
             objects: vec![reports_queue().into(), reports_pool().into()],
         },
         Example {
@@ -203,12 +205,25 @@ pub fn reports_pool() -> WorkerPool {
                 ..Default::default()
             }),
             serve: Some(Serve { command: words(&["python3", "/handler.py"]) }),
-            tasks: vec![Task {
-                name: "reports.mail".to_owned(),
-                acks: Acks::Early,
-                ignore_result: true,
-                ..Default::default()
-            }],
+            tasks: vec![
+                Task {
+                    name: "reports.mail".to_owned(),
+                    acks: Acks::Early,
+                    ignore_result: true,
+                    ..Default::default()
+                },
+                Task {
+                    name: "reports.fetch".to_owned(),
+                    retry: Some(Retry {
+                        max: MaxRetries::Of(8),
+                        delay: Duration::from_secs(2).unwrap_or(Duration::THREE_MINUTES),
+                        backoff: Backoff::Exponential,
+                        on_errors: words(&["ConnectionError", "urllib.error.URLError"]),
+                        ..Default::default()
+                    }),
+                    ..Default::default()
+                },
+            ],
             drain: Some(Drain { grace_period: Duration::from_secs(900) }),
             ..Default::default()
         },

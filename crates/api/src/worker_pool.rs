@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::{Duration, TimeLimit};
+use crate::retry::Retry;
 use crate::template::PodTemplate;
 
 /// Workers that run the tasks of some queues in containers of one image.
@@ -57,6 +58,9 @@ use crate::template::PodTemplate;
         "mode Serve needs serve.command: the program that takes one task after another"),
     validation = ("self.mode != 'Serve' || self.tasks.all(task, !has(task.command) && !has(task.result))",
         "in mode Serve the handler of serve.command runs every task: leave tasks[].command and tasks[].result out"),
+    validation = ("self.mode != 'Serve' || self.tasks.all(task, !has(task.retry) || !has(task.retry.onExitCodes))",
+        "in mode Serve a task has no exit code of its own: leave tasks[].retry.onExitCodes out, and write the errors \
+         that are tried again into tasks[].retry.onErrors"),
     validation = ("self.timeLimit != 'none' || (has(self.drain) && has(self.drain.gracePeriod))",
         "timeLimit none needs drain.gracePeriod: how long a pod that is told to stop may wait for its tasks"),
     validation = ("!has(self.softTimeLimit) || self.timeLimit == 'none' || \
@@ -178,6 +182,11 @@ pub struct Task {
     /// The task is asked to end after this, by SIGTERM, unless its message says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soft_time_limit: Option<Duration>,
+    /// When the task is tried again, and how often. What it is tried again for: exit code 75 (mode Exec), `retry` in its
+    /// report file or frame, and the exit codes and errors that are named here. Default: 3 times, each after 3 minutes,
+    /// as in Celery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// When its message is acknowledged. Late: when the task has ended, so that a task whose pod dies runs again.
     /// Early: when it starts, so that it never runs twice (Celery's default).
     #[serde(default)]

@@ -216,6 +216,45 @@ fn limits_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn retries_that_cannot_be_meant_are_refused() {
+    let retry =
+        |retry: Value| exec_pool(json!({ "tasks": [{ "name": "a", "command": ["a"], "retry": retry }] }));
+    for good in [
+        json!({}),
+        json!({ "max": 0, "delay": "10m" }),
+        json!({ "max": "none", "delay": "1s", "backoff": "Exponential", "maxDelay": "1h", "jitter": true }),
+        json!({ "onExitCodes": [1, 75, 255], "onErrors": ["OSError", "photos.errors.TimeLimitExceeded"] }),
+    ] {
+        accepted(&retry(good));
+    }
+    for (bad, says) in [
+        (json!({ "max": -1 }), "or none for no end"),
+        (json!({ "max": 1_000_001 }), "from 0 to 1000000"),
+        (json!({ "delay": "0s" }), "write a duration such as"),
+        (json!({ "delay": "11m" }), "which is 10m when it is not written"),
+        (json!({ "delay": "2s", "maxDelay": "1s" }), "delay must not be longer than maxDelay"),
+        (json!({ "onExitCodes": [1, 0] }), "0 is success"),
+        (json!({ "onExitCodes": [256] }), "from 1 to 255"),
+        (json!({ "onErrors": ["*"] }), "* is not one"),
+        (json!({ "onErrors": ["TimeLimitExceeded"] }), "leave TimeLimitExceeded and WorkerLostError out"),
+        (json!({ "onErrors": ["billiard.exceptions.WorkerLostError"] }), "is not tried again"),
+        (json!({ "onError": ["OSError"] }), "retry.onError: there is no such field"),
+    ] {
+        refused(&retry(bad), says);
+    }
+}
+
+#[test]
+fn exit_codes_are_a_matter_of_mode_exec() {
+    let serve = |retry: Value| {
+        let tasks = json!([{ "name": "a", "retry": retry }]);
+        pool(json!({ "mode": "Serve", "image": "a", "serve": { "command": ["a"] }, "tasks": tasks }))
+    };
+    accepted(&serve(json!({ "max": 1, "onErrors": ["OSError"] })));
+    refused(&serve(json!({ "onExitCodes": [1] })), "leave tasks[].retry.onExitCodes out");
+}
+
+#[test]
 fn a_template_keeps_what_kubernetes_knows_and_gives_up_nothing_of_ours() {
     accepted(&templated(json!({
         "containers": [

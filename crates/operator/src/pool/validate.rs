@@ -10,6 +10,7 @@ use petiole_api::conditions::reasons;
 use petiole_api::connection::{Broker, Results};
 use petiole_api::duration::Duration;
 use petiole_api::names;
+use petiole_api::retry::{Backoff, Retry};
 use petiole_api::template::{PodTemplate, TemplateContainer, TemplateSpec};
 use petiole_api::worker_pool::{Acks, Mode, ResultForm};
 use petiole_api::{TaskQueue, WorkerPool, worker_pool};
@@ -207,8 +208,20 @@ fn task(mode: Mode, task: &worker_pool::Task) -> Result<Task, Refusal> {
         acks_early: task.acks == Acks::Early,
         track_started: task.track_started,
         ignore_result: task.ignore_result,
-        retry: RetryPolicy::default(),
+        retry: task.retry.as_ref().map(retry).unwrap_or_default(),
     })
+}
+
+fn retry(retry: &Retry) -> RetryPolicy {
+    RetryPolicy {
+        max: retry.max.finite(),
+        delay: seconds(retry.delay),
+        exponential: retry.backoff == Backoff::Exponential,
+        most: seconds(retry.max_delay),
+        jitter: retry.jitter,
+        exit_codes: retry.on_exit_codes.iter().copied().map(i32::from).collect(),
+        errors: retry.on_errors.clone(),
+    }
 }
 
 fn command(task: &worker_pool::Task) -> Result<Vec<String>, String> {

@@ -95,6 +95,32 @@ fn each_queue_of_a_pool_has_limits_of_its_own() {
 }
 
 #[test]
+fn a_tasks_retries_are_what_its_worker_is_told() {
+    let retry = |retry: serde_json::Value| {
+        let task = crate::fixtures::with(json!({ "name": "make", "command": ["a"] }), retry);
+        let validated = validate(&pool_with(json!({ "tasks": [task] })), &thumbnails()).unwrap();
+        validated.tasks["make"].retry.clone()
+    };
+    assert_eq!(retry(json!({})), RetryPolicy::default());
+    assert_eq!(retry(json!({ "retry": {} })), RetryPolicy::default(), "both sides have one default");
+    let told = retry(json!({ "retry": {
+        "max": 8, "delay": "500ms", "backoff": "Exponential", "maxDelay": "1h", "jitter": true,
+        "onExitCodes": [1, 255], "onErrors": ["ConnectionError", "requests.exceptions.Timeout"],
+    } }));
+    let expected = RetryPolicy {
+        max: Some(8),
+        delay: 0.5,
+        exponential: true,
+        most: 3600.0,
+        jitter: true,
+        exit_codes: vec![1, 255],
+        errors: vec!["ConnectionError".to_owned(), "requests.exceptions.Timeout".to_owned()],
+    };
+    assert_eq!(told, expected);
+    assert_eq!(retry(json!({ "retry": { "max": "none" } })).max, None);
+}
+
+#[test]
 fn a_command_that_cannot_be_filled_is_refused_with_the_place() {
     let with =
         |command: serde_json::Value| pool_with(json!({ "tasks": [{ "name": "make", "command": command }] }));
