@@ -240,11 +240,7 @@ impl Settle {
             let exception = why.unwrap_or_else(|| retry::exhausted(message));
             return self.failure(tag, work, &exception, fate, now);
         };
-        let shown = why.unwrap_or_else(|| {
-            let wait = until.duration_since(now).as_secs_f64();
-            Exception::retry(&format!("Retry in {wait}s"))
-        });
-        let document = Document::retry(&message.id, &shown).of(message).to_json();
+        let document = Document::retry(&message.id, why.as_ref()).of(message).to_json();
         let record = self.wanted(&work).then(|| self.record(&message.id, document, Precedence::Progress));
         let retries = message.retries.saturating_add(1);
         let settlement = match (&work.raw, fate) {

@@ -121,10 +121,12 @@ impl<'a> Document<'a> {
     }
 
     /// The task raised this exception, and will be tried again.
-    pub fn retry(task_id: &'a str, exception: &'a Exception) -> Self {
+    /// `None` where it did not say why.
+    pub fn retry(task_id: &'a str, exception: Option<&'a Exception>) -> Self {
+        let result = exception.map_or_else(|| "null".to_owned(), Exception::to_json);
         Self {
-            traceback: exception.traceback.as_deref(),
-            ..Self::new(State::Retry, exception.to_json(), None, task_id)
+            traceback: exception.and_then(|exception| exception.traceback.as_deref()),
+            ..Self::new(State::Retry, result, None, task_id)
         }
     }
 
@@ -308,7 +310,7 @@ mod tests {
     fn a_document_names_what_its_task_has_sent() {
         let children = [r#"[["a", null], null]"#.to_owned(), r#"[["g", null], []]"#.to_owned()];
         let exception = Exception::new("m", "K", "later").with_traceback(Some("lines".to_owned()));
-        let retry = Document::retry("i", &exception);
+        let retry = Document::retry("i", Some(&exception));
         assert_eq!(
             retry.clone().children(Some(&children)).to_json(),
             r#"{"status": "RETRY", "result": {"exc_type": "K", "exc_message": ["later"], "exc_module": "m"}, "traceback": "lines", "children": [[["a", null], null], [["g", null], []]], "date_done": null, "task_id": "i"}"#

@@ -22,6 +22,7 @@ pub mod held;
 mod lost;
 mod revoke;
 pub mod serve;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -31,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use petiole_broker::Tag;
-use petiole_contract::control::{FromRunner, ToRunner};
+use petiole_contract::control::FromRunner;
 use petiole_contract::pool::Mode;
 use petiole_contract::serve::FromHandler;
 
@@ -302,42 +303,6 @@ impl Runs {
     /// When [`Self::tick`] has something to do at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.next()
-    }
-
-    /// Takes nothing more; gives back what has not started; lets the rest end.
-    pub fn drain(&mut self, now: Instant, effects: &mut Effects) {
-        if std::mem::replace(&mut self.draining, true) {
-            return;
-        }
-        for attempt in std::mem::take(&mut self.waiting) {
-            self.end(attempt, Outcome::Returned, now, effects);
-        }
-        if let Executor::Serve(serve) = &mut self.executor {
-            serve.drain(effects);
-        }
-    }
-
-    /// Works again after a drain: the runner's container was only restarted.
-    pub fn resume(&mut self) {
-        self.draining = false;
-    }
-
-    /// The lease is lost: every process is killed, every attempt forgotten. Nothing of them is settled.
-    pub fn abandon(&mut self, effects: &mut Effects) {
-        self.attempts.clear();
-        self.started = 0;
-        self.waiting.clear();
-        self.deadlines = Deadlines::default();
-        let runner = match &mut self.executor {
-            Executor::Exec(exec) => exec.runner(),
-            Executor::Serve(serve) => {
-                serve.abandon();
-                serve.runner()
-            }
-        };
-        if let Some(runner) = runner {
-            effects.send(runner, &ToRunner::KillAll {}, &[]);
-        }
     }
 
     fn started(&mut self, attempt: Attempt, now: Instant, effects: &mut Effects) {

@@ -1,0 +1,47 @@
+//! Stopping: no more is taken, and what has not started goes back; or everything is killed and forgotten.
+
+use std::time::Instant;
+
+use petiole_contract::control::ToRunner;
+
+use super::deadlines::Deadlines;
+use super::{Effects, Executor, Runs};
+use crate::outcome::Outcome;
+
+impl Runs {
+    /// Takes nothing more; gives back what has not started; lets the rest end.
+    pub fn drain(&mut self, now: Instant, effects: &mut Effects) {
+        if std::mem::replace(&mut self.draining, true) {
+            return;
+        }
+        for attempt in std::mem::take(&mut self.waiting) {
+            self.end(attempt, Outcome::Returned, now, effects);
+        }
+        if let Executor::Serve(serve) = &mut self.executor {
+            serve.drain(effects);
+        }
+    }
+
+    /// Works again after a drain: the runner's container was only restarted.
+    pub fn resume(&mut self) {
+        self.draining = false;
+    }
+
+    /// The lease is lost: every process is killed, every attempt forgotten. Nothing of them is settled.
+    pub fn abandon(&mut self, effects: &mut Effects) {
+        self.attempts.clear();
+        self.started = 0;
+        self.waiting.clear();
+        self.deadlines = Deadlines::default();
+        let runner = match &mut self.executor {
+            Executor::Exec(exec) => exec.runner(),
+            Executor::Serve(serve) => {
+                serve.abandon();
+                serve.runner()
+            }
+        };
+        if let Some(runner) = runner {
+            effects.send(runner, &ToRunner::KillAll {}, &[]);
+        }
+    }
+}
