@@ -1,0 +1,160 @@
+"""What `celery inspect`, `celery control` and Flower ask, and what a revocation does."""
+
+import threading
+from typing import Any
+
+import pytest
+import wire
+from celery import states
+from celery.exceptions import TaskRevokedError
+from celery.result import AsyncResult
+from client import Client, Gate
+from rig.redis_server import RedisServer
+from rig.waiting import until
+
+WITHIN = 20
+#: As good as never.
+MUCH_LATER = 600.0
+
+
+def answers(client: Client, question: str, *args: Any) -> dict[str, Any]:
+    """What each node answers."""
+    return getattr(client.app.control.inspect(timeout=1.0), question)(*args) or {}
+
+
+def all_of(client: Client, question: str, *args: Any) -> list[Any]:
+    """What all nodes answer, together."""
+    return [one for answer in answers(client, question, *args).values() for one in answer]
+
+
+def ids(client: Client, question: str) -> list[str]:
+    """The ids of tasks in what all nodes answer."""
+    return [info["id"] for info in all_of(client, question)]
+
+
+def running(client: Client, gate: Gate, queue: str) -> AsyncResult:
+    """A task that runs, and goes on until the gate opens."""
+    result = client.task("gate").apply_async(gate.args("x"), queue=queue)
+    until("it runs", lambda: gate.started() == ["x"])
+    return result
+
+
+def test_every_node_answers_a_ping(client: Client) -> None:
+    pongs = client.app.control.ping(timeout=1.0)
+    assert pongs
+    assert all(answer == {"ok": "pong"} for pong in pongs for answer in pong.values())
+
+
+def test_a_node_is_asked_by_its_name(client: Client) -> None:
+    [name, *_] = answers(client, "ping")
+    assert client.app.control.ping(destination=[name], timeout=1.0) == [{name: {"ok": "pong"}}]
+
+
+def test_a_task_that_runs_is_active(client: Client, gate: Gate, queue: str) -> None:
+    result = running(client, gate, queue)
+    assert result.id in ids(client, "active")
+    info = next(info for info in all_of(client, "active") if info["id"] == result.id)
+    assert info["name"] == "demo.gate"
+    assert info["args"] == list(gate.args("x"))
+    gate.open()
+    assert result.get(timeout=WITHIN) == "x"
+    until("it is active no more", lambda: result.id not in ids(client, "active"))
+
+
+@pytest.mark.petiole("Celery lists a revoked task until its time comes")
+def test_a_task_that_waits_for_its_time_is_scheduled(client: Client, queue: str) -> None:
+    result = client.task("add").apply_async((1, 1), queue=queue, countdown=MUCH_LATER)
+
+    def scheduled() -> list[str]:
+        return [entry["request"]["id"] for entry in all_of(client, "scheduled")]
+
+    until("it is scheduled", lambda: result.id in scheduled())
+    result.revoke()
+    until("it is not any more", lambda: result.id not in scheduled())
+
+
+def test_the_queues_of_the_workers_are_known(client: Client, queue: str) -> None:
+    assert queue in {known["name"] for known in all_of(client, "active_queues")}
+
+
+def test_the_tasks_of_the_workers_are_known(client: Client, queue: str) -> None:
+    assert client.task("add").apply_async((1, 2), queue=queue).get(timeout=WITHIN) == 3
+    until("it is registered", lambda: any(name.startswith("demo.add") for name in all_of(client, "registered")))
+
+
+def test_the_workers_say_how_much_they_have_done(client: Client, queue: str) -> None:
+    client.task("add").apply_async((1, 2), queue=queue).get(timeout=WITHIN)
+
+    def counted() -> bool:
+        return any(stats["total"].get("demo.add") for stats in answers(client, "stats").values())
+
+    until("it is counted", counted)
+    assert all(stats["pool"]["max-concurrency"] >= 1 for stats in answers(client, "stats").values())
+
+
+def test_an_unknown_command_is_answered_with_an_error(client: Client) -> None:
+    replies = client.app.control.broadcast("no_such_command", reply=True, timeout=1.0)
+    assert replies
+    assert all("error" in answer for reply in replies for answer in reply.values())
+
+
+def test_a_task_that_is_revoked_before_it_is_taken_does_not_run(
+    client: Client, redis_server: RedisServer, queue: str
+) -> None:
+    task_id = f"revoked-before-{queue}"
+    client.app.control.revoke(task_id)
+    until("the workers know it", lambda: all(task_id in known for known in answers(client, "revoked").values()))
+    result = client.task("add").apply_async((1, 1), queue=queue, task_id=task_id)
+    until("it is taken", lambda: result.id not in wire.waiting(redis_server.client, queue))
+    with pytest.raises(TaskRevokedError, match="revoked"):
+        result.get(timeout=WITHIN)
+
+
+@pytest.mark.parametrize("signal", ["SIGTERM", "SIGKILL"])
+def test_a_task_that_runs_can_be_terminated(client: Client, gate: Gate, queue: str, signal: str) -> None:
+    result = running(client, gate, queue)
+    result.revoke(terminate=True, signal=signal)
+    with pytest.raises(TaskRevokedError, match="terminated|revoked"):
+        result.get(timeout=WITHIN)
+    assert result.state == states.REVOKED
+
+
+@pytest.mark.petiole("Celery records REVOKED at once, also for a task that runs on")
+def test_a_revocation_without_terminate_lets_a_running_task_end(client: Client, gate: Gate, queue: str) -> None:
+    result = running(client, gate, queue)
+    result.revoke()
+    until("the workers know it", lambda: all(result.id in known for known in answers(client, "revoked").values()))
+    gate.open()
+    assert result.get(timeout=WITHIN) == "x"
+
+
+def test_a_task_is_revoked_by_its_stamp(client: Client, queue: str) -> None:
+    client.app.control.revoke_by_stamped_headers({"tenant": f"t-{queue}"})
+    until("the workers answer", lambda: answers(client, "ping"))
+    result = client.task("add").apply_async(
+        (1, 1), queue=queue, stamped_headers=["tenant"], headers={"stamps": {"tenant": f"t-{queue}"}}, tenant=f"t-{queue}"
+    )
+    with pytest.raises(TaskRevokedError):
+        result.get(timeout=WITHIN)
+
+
+def test_events_of_tasks_are_sent_when_they_are_asked_for(client: Client, queue: str) -> None:
+    seen: list[tuple[str, str]] = []
+    with client.app.connection_for_read() as connection:
+        handlers = {"*": lambda event: seen.append((event["type"], event.get("uuid", "")))}
+        receiver = client.app.events.Receiver(connection, handlers=handlers)
+        listening = threading.Thread(target=receiver.capture, kwargs={"limit": None, "timeout": None, "wakeup": False})
+        listening.start()
+        try:
+            client.app.control.enable_events(reply=True, timeout=1.0)
+            # A worker that nobody has listened to looks again with its next heartbeat.
+            until("a worker is heard", lambda: any(kind == "worker-heartbeat" for kind, _ in seen))
+            result = client.task("add").apply_async((1, 1), queue=queue)
+            wanted = ["task-received", "task-started", "task-succeeded"]
+            until("all of its events", lambda: [kind for kind, task in seen if task == result.id] == wanted)
+        finally:
+            receiver.should_stop = True
+            # What it waits for is the next event.
+            client.app.control.heartbeat()
+            listening.join(WITHIN)
+            client.app.control.disable_events()
