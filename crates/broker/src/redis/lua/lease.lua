@@ -16,3 +16,15 @@ local function remaining(leases, worker, now)
   end
   return ends - now
 end
+
+-- What a script answers a worker whose lease does not last: 0 when it has run out, false when it is lost. Nothing when
+-- it lasts, and only then the script may write.
+local function refusal(leases, worker, now)
+  local left = remaining(leases, worker, now)
+  if not left then
+    return false
+  end
+  if left <= 0 then
+    return 0
+  end
+end

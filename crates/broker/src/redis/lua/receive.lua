@@ -9,12 +9,9 @@
 -- Returns  for each list that gave something: {its queue's number, {the messages}}; they have the sequence numbers
 --          from the first on. 0 when the lease has run out, false when it is lost
 local now, seconds = clock()
-local left = remaining(KEYS[1], ARGV[1], now)
-if not left then
-  return false
-end
-if left <= 0 then
-  return 0
+local refused = refusal(KEYS[1], ARGV[1], now)
+if refused ~= nil then
+  return refused
 end
 
 local prefix, want, sequence, queues = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])

@@ -28,12 +28,9 @@
 -- Returns  for each message 1, or 0 when it was not held any more, 2 when its part has completed the chord, 3 when
 --          the claim of its finish was another's, or a key that holds something else than what would be written to
 --          it: with 0, 3 and a key, nothing was written for it. 0 when the lease has run out, false when it is lost
-local left = remaining(KEYS[1], ARGV[1], (clock()))
-if not left then
-  return false
-end
-if left <= 0 then
-  return 0
+local refused = refusal(KEYS[1], ARGV[1], (clock()))
+if refused ~= nil then
+  return refused
 end
 
 local items, tags, at, recorded = {}, {}, 6, false

@@ -3,12 +3,9 @@
 -- KEYS     1 leases, 2 what has begun
 -- ARGV     1 worker, 2 the sequence numbers of all that has begun, with blanks between them
 -- Returns  1; 0 when the lease has run out, false when it is lost
-local left = remaining(KEYS[1], ARGV[1], (clock()))
-if not left then
-  return false
-end
-if left <= 0 then
-  return 0
+local refused = refusal(KEYS[1], ARGV[1], (clock()))
+if refused ~= nil then
+  return refused
 end
 if ARGV[2] == '' then
   redis.call('DEL', KEYS[2])

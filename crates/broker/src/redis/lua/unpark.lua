@@ -8,12 +8,9 @@
 -- Returns  for each message that was taken: {its queue's number, message}; they have the sequence numbers from the
 --          first on. 0 when the lease has run out, false when it is lost
 local now, seconds = clock()
-local left = remaining(KEYS[1], ARGV[1], now)
-if not left then
-  return false
-end
-if left <= 0 then
-  return 0
+local refused = refusal(KEYS[1], ARGV[1], now)
+if refused ~= nil then
+  return refused
 end
 
 local sequence, queues, taken = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
