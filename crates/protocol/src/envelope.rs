@@ -57,7 +57,41 @@ pub struct DeliveryInfo {
     pub other: Object,
 }
 
+/// The delivery mode of a message that is lost when its broker restarts.
+const TRANSIENT: u8 = 1;
+
+/// The delivery mode of one that is not.
+pub(crate) const PERSISTENT: u8 = 2;
+
 impl Envelope {
+    /// A message of kombu's own kinds (remote control, events): JSON, sent to this exchange by this key. It has no
+    /// priority, and is lost with the broker unless it is made to last.
+    pub(crate) fn of_json(
+        exchange: String,
+        routing_key: String,
+        headers: &str,
+        body: String,
+        delivery_tag: String,
+    ) -> Self {
+        Self {
+            headers: Object::of(headers).unwrap_or_default(),
+            properties: Properties {
+                delivery_mode: Some(TRANSIENT),
+                delivery_info: DeliveryInfo {
+                    exchange: Some(exchange),
+                    routing_key: Some(routing_key),
+                    ..DeliveryInfo::default()
+                },
+                priority: Some(0),
+                delivery_tag: Some(delivery_tag),
+                ..Properties::default()
+            },
+            content_type: Some("application/json".to_owned()),
+            content_encoding: Some("utf-8".to_owned()),
+            body: body.into(),
+        }
+    }
+
     /// Whether the message was delivered before, and given back. kombu's restore says so in two places: in the
     /// headers, and in the delivery information; either counts.
     pub fn redelivered(&self) -> bool {

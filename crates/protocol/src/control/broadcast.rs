@@ -1,9 +1,7 @@
 //! Remote control of other nodes: requests that are written, answers that are read.
 
-use bytes::Bytes;
-
 use super::{Answer, Refused};
-use crate::envelope::{DeliveryInfo, Envelope, Properties};
+use crate::envelope::{Envelope, PERSISTENT};
 use crate::json::{self, Object, Writer, array, quote};
 use crate::keys::{CONTROL_EXCHANGE, control_exchange, control_reply_exchange};
 use crate::revoked;
@@ -57,23 +55,11 @@ impl Broadcast<'_> {
             to.text("exchange", &control_reply_exchange(CONTROL_EXCHANGE)).text("routing_key", routing_key);
             body.text("ticket", ticket).raw("reply_to", &to.end());
         }
-        Envelope {
-            headers: Object::of(&headers.end()).unwrap_or_default(),
-            properties: Properties {
-                delivery_mode: Some(2),
-                delivery_info: DeliveryInfo {
-                    exchange: Some(control_exchange(CONTROL_EXCHANGE)),
-                    routing_key: Some(String::new()),
-                    ..DeliveryInfo::default()
-                },
-                priority: Some(0),
-                delivery_tag: Some(delivery_tag),
-                ..Properties::default()
-            },
-            content_type: Some("application/json".to_owned()),
-            content_encoding: Some("utf-8".to_owned()),
-            body: Bytes::from(body.end()),
-        }
+        let exchange = control_exchange(CONTROL_EXCHANGE);
+        let mut envelope =
+            Envelope::of_json(exchange, String::new(), &headers.end(), body.end(), delivery_tag);
+        envelope.properties.delivery_mode = Some(PERSISTENT);
+        envelope
     }
 }
 

@@ -1,10 +1,9 @@
 //! A request, as it comes from the wire.
 
-use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{Answer, NoPattern, Pattern};
-use crate::envelope::{DeliveryInfo, Envelope, Properties};
+use crate::envelope::Envelope;
 use crate::event;
 use crate::json::{self, Invalid, Object, Writer};
 
@@ -163,23 +162,7 @@ impl ReplyTo {
     pub fn envelope(&self, hostname: &str, answer: &Answer, clock: u64, delivery_tag: String) -> Envelope {
         let headers = Writer::new().raw("ticket", &self.ticket).integer("clock", clock).end();
         let body = format!("{{{}: {}}}", json::quote(hostname), answer.as_str());
-        Envelope {
-            headers: Object::of(&headers).unwrap_or_default(),
-            properties: Properties {
-                delivery_mode: Some(1),
-                delivery_info: DeliveryInfo {
-                    exchange: Some(self.exchange.clone()),
-                    routing_key: Some(self.routing_key.clone()),
-                    ..DeliveryInfo::default()
-                },
-                priority: Some(0),
-                delivery_tag: Some(delivery_tag),
-                ..Properties::default()
-            },
-            content_type: Some("application/json".to_owned()),
-            content_encoding: Some("utf-8".to_owned()),
-            body: Bytes::from(body),
-        }
+        Envelope::of_json(self.exchange.clone(), self.routing_key.clone(), &headers, body, delivery_tag)
     }
 }
 

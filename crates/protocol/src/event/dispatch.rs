@@ -1,11 +1,10 @@
 //! From events to messages for the exchange that they are published on.
 
-use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{Clock, Event, Group, Node};
-use crate::envelope::{DeliveryInfo, Envelope, Properties};
-use crate::json::{self, Object, Writer};
+use crate::envelope::Envelope;
+use crate::json::{self, Writer};
 use crate::keys::EVENT_EXCHANGE;
 
 /// How many task events go into one message at most (Celery's number).
@@ -76,24 +75,13 @@ impl Dispatcher {
 
     fn envelope(&mut self, routing_key: &str, body: String) -> Envelope {
         self.sent += 1;
-        let mut headers = Writer::new();
-        Envelope {
-            headers: Object::of(&headers.text("hostname", &self.node.hostname).end()).unwrap_or_default(),
-            properties: Properties {
-                delivery_mode: Some(1),
-                delivery_info: DeliveryInfo {
-                    exchange: Some(EVENT_EXCHANGE.to_owned()),
-                    routing_key: Some(routing_key.to_owned()),
-                    ..DeliveryInfo::default()
-                },
-                priority: Some(0),
-                delivery_tag: Some(format!("{}:{}", self.incarnation, self.sent)),
-                ..Properties::default()
-            },
-            content_type: Some("application/json".to_owned()),
-            content_encoding: Some("utf-8".to_owned()),
-            body: Bytes::from(body),
-        }
+        Envelope::of_json(
+            EVENT_EXCHANGE.to_owned(),
+            routing_key.to_owned(),
+            &Writer::new().text("hostname", &self.node.hostname).end(),
+            body,
+            format!("{}:{}", self.incarnation, self.sent),
+        )
     }
 }
 
@@ -104,15 +92,7 @@ mod tests {
     use crate::keys::{BrokerKeys, FANOUT_PREFIX};
 
     fn dispatcher() -> Dispatcher {
-        let node = Node {
-            hostname: "w@h".to_owned(),
-            pid: 7,
-            utcoffset: -2.0,
-            software: "petiole".to_owned(),
-            version: "1".to_owned(),
-            system: "Linux".to_owned(),
-        };
-        Dispatcher::new(node, "life")
+        Dispatcher::new(crate::event::tests::node(), "life")
     }
 
     const STARTED: Event<'_> = Event::TaskStarted { uuid: "a" };

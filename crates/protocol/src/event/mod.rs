@@ -373,6 +373,17 @@ pub(crate) fn unix(instant: Timestamp) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    pub(super) fn node() -> Node {
+        Node {
+            hostname: "w@h".to_owned(),
+            pid: 7,
+            utcoffset: -2.0,
+            software: "petiole".to_owned(),
+            version: "1".to_owned(),
+            system: "Linux".to_owned(),
+        }
+    }
     use crate::envelope::Envelope;
     use crate::json::Object;
 
@@ -398,17 +409,9 @@ mod tests {
 
     #[test]
     fn elections_have_celerys_fields() {
-        let node = Node {
-            hostname: "w@h".to_owned(),
-            pid: 7,
-            utcoffset: -2.0,
-            software: "petiole".to_owned(),
-            version: "1".to_owned(),
-            system: "Linux".to_owned(),
-        };
         let event = Event::WorkerElect { id: "e", topic: "task", action: "null" };
         let expected = r#"{"hostname": "w@h", "utcoffset": -2.0, "pid": 7, "clock": 3, "id": "e", "topic": "task", "action": null, "cver": 1, "timestamp": 0.0, "type": "worker-elect"}"#;
-        assert_eq!(event.to_json(&node, 3, Timestamp::UNIX_EPOCH), expected);
+        assert_eq!(event.to_json(&node(), 3, Timestamp::UNIX_EPOCH), expected);
         assert_eq!(Event::WorkerElectAck { id: "e" }.routing_key(), "worker.elect.ack");
     }
 }
