@@ -29,7 +29,7 @@ use crate::queue::Guarded as TaskQueue;
 use crate::sampler::{QueueKey, Sampler};
 use crate::stores::{Stores, pool_of};
 use crate::synced::Synced;
-use crate::watches::{Scope, Watches, slim};
+use crate::watches::{Scope, Watches, slim, unseen};
 use crate::{ends, pool, queue};
 
 /// Objects of one kind that are looked after at the same time: each may wait for the API server.
@@ -74,26 +74,30 @@ pub fn start(
     let watches = Watches { scope, client, ready, synced: &synced };
     let (see_queue, queues_seen) = mpsc::unbounded_channel();
     let slim_queue = |queue: &mut TaskQueue| slim(queue.meta_mut());
-    let (queues_store, queue_watch) = watches.every_seen("TaskQueues", slim_queue, move |event| {
+    let (queues_store, queue_watch) = watches.every("TaskQueues", slim_queue, move |event| {
         // Nobody listens any more when the operator ends.
         let _ = see_queue.send(event.clone());
     });
     tokio::spawn(queue::leave::run(queues_seen, queues_store.clone(), queues.clone()));
     let (pools_store, pool_watch) =
-        watches.every("WorkerPools", |pool: &mut WorkerPool| slim(pool.meta_mut()));
-    let (deployments, deployment_watch) = watches.of_pools("Deployments", |deployment: &mut Deployment| {
-        slim(&mut deployment.metadata);
-        deployment.spec = None;
-    });
-    let (config_maps, config_map_watch) = watches.of_pools("ConfigMaps", metadata);
-    let (service_accounts, service_account_watch) = watches.of_pools("ServiceAccounts", metadata);
-    let (budgets, budget_watch) = watches.of_pools("PodDisruptionBudgets", metadata);
+        watches.every("WorkerPools", |pool: &mut WorkerPool| slim(pool.meta_mut()), unseen);
+    let (deployments, deployment_watch) = watches.of_pools(
+        "Deployments",
+        |deployment: &mut Deployment| {
+            slim(&mut deployment.metadata);
+            deployment.spec = None;
+        },
+        unseen,
+    );
+    let (config_maps, config_map_watch) = watches.of_pools("ConfigMaps", metadata, unseen);
+    let (service_accounts, service_account_watch) = watches.of_pools("ServiceAccounts", metadata, unseen);
+    let (budgets, budget_watch) = watches.of_pools("PodDisruptionBudgets", metadata, unseen);
     let (see_pod, pods_seen) = mpsc::unbounded_channel();
     let slim_pod = |pod: &mut Pod| {
         slim(&mut pod.metadata);
         pool::kills::keep_limits(pod);
     };
-    let (pods, pod_watch) = watches.of_pools_seen("Pods", slim_pod, move |event| {
+    let (pods, pod_watch) = watches.of_pools("Pods", slim_pod, move |event| {
         // Nobody listens any more when the operator ends.
         let _ = see_pod.send(event.clone());
     });

@@ -67,21 +67,12 @@ pub struct Watches<'a> {
 /// A watch: its store is filled as its stream is polled, which says what was touched.
 pub type Watch<K, S> = (Store<K>, S);
 
-impl Watches<'_> {
-    /// Watches every object of a kind.
-    pub fn every<K>(
-        &self,
-        kinds: &str,
-        prune: impl FnMut(&mut K) + Send + 'static,
-    ) -> Watch<K, impl Stream<Item = Result<K, Error>> + Send + 'static>
-    where
-        K: Kind,
-    {
-        self.every_seen(kinds, prune, |_| {})
-    }
+/// For a watch whose events nobody has to see.
+pub fn unseen<K>(_: &Event<K>) {}
 
-    /// The same; `see` sees each event before it is in the store.
-    pub fn every_seen<K>(
+impl Watches<'_> {
+    /// Watches every object of a kind. `see` sees each event before it is in the store: [`unseen`] where nobody has to.
+    pub fn every<K>(
         &self,
         kinds: &str,
         prune: impl FnMut(&mut K) + Send + 'static,
@@ -93,20 +84,8 @@ impl Watches<'_> {
         self.watch(kinds, Config::default(), prune, see)
     }
 
-    /// Watches the objects of a kind that belong to pools.
+    /// The same of the objects of a kind that belong to pools.
     pub fn of_pools<K>(
-        &self,
-        kinds: &str,
-        prune: impl FnMut(&mut K) + Send + 'static,
-    ) -> Watch<K, impl Stream<Item = Result<K, Error>> + Send + 'static>
-    where
-        K: Kind,
-    {
-        self.of_pools_seen(kinds, prune, |_| {})
-    }
-
-    /// The same; `see` sees each event before it is in the store.
-    pub fn of_pools_seen<K>(
         &self,
         kinds: &str,
         prune: impl FnMut(&mut K) + Send + 'static,
