@@ -31,6 +31,8 @@ use petiole_results::chord::{CLAIM, Counted};
 use petiole_results::{Store, StoreError};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::backoff::Backoff;
+
 /// The most that one call settles: two batches of 64 are what Redis answers in about 2 ms.
 const BATCH: usize = 128;
 
@@ -122,7 +124,7 @@ impl Committer {
         if settlements.is_empty() {
             return Some(Vec::new());
         }
-        let mut wait = RETRY.0;
+        let mut backoff = Backoff::new(RETRY);
         loop {
             match self.consumer.settle(settlements).await {
                 Ok(settled) => return Some(settled),
@@ -133,8 +135,7 @@ impl Committer {
                     tracing::warn!(error = %Chain(&error), count = settlements.len(), "messages could not be settled; trying again");
                 }
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(RETRY.1);
+            backoff.pause().await;
         }
     }
 }
@@ -268,7 +269,7 @@ impl Apart<'_> {
 
     /// Asks the store until it answers, as long as the lease lasts.
     async fn again<'b, T>(&self, call: impl Fn() -> Asked<'b, T> + Send + Sync) -> Option<T> {
-        let mut wait = RETRY.0;
+        let mut backoff = Backoff::new(RETRY);
         loop {
             match call().await {
                 Ok(answer) => return Some(answer),
@@ -276,8 +277,7 @@ impl Apart<'_> {
                     tracing::warn!(error = %Chain(&error), count = self.settlements.len(), "the result store cannot be written to; trying again");
                 }
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(RETRY.1);
+            backoff.pause().await;
             if let Some(settlement) = self.settlements.first() {
                 self.committer.settle(&[Settlement::new(settlement.tag, Disposition::Keep)]).await?;
             }

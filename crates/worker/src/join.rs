@@ -9,6 +9,7 @@ use petiole_results::chord::{CLAIM, ChordClaim};
 use petiole_results::{Store, StoreError};
 use tokio::time::{Instant, sleep};
 
+use crate::backoff::Backoff;
 use crate::settle::Joined;
 
 /// How long is waited for the documents of a header's tasks: Celery's `result_chord_join_timeout`. All have ended, so
@@ -24,7 +25,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// Reads the values of the chord's header. Tries until the store answers: the message of the part that completed the
 /// chord is held meanwhile.
 pub async fn join(store: &dyn Store, claim: &ChordClaim) -> Joined {
-    let mut wait = RETRY.0;
+    let mut backoff = Backoff::new(RETRY);
     loop {
         match try_to_join(store, claim).await {
             Ok(joined) => return joined,
@@ -32,8 +33,7 @@ pub async fn join(store: &dyn Store, claim: &ChordClaim) -> Joined {
                 tracing::warn!(error = %Chain(&error), group = claim.group, "a chord's parts cannot be read; trying again");
             }
         }
-        sleep(wait).await;
-        wait = (wait * 2).min(RETRY.1);
+        backoff.pause().await;
     }
 }
 

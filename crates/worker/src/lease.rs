@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
 use crate::connect::Connect;
 
 /// Between two sweeps for workers whose lease has ended.
@@ -120,7 +121,7 @@ async fn register(
     events: &mpsc::UnboundedSender<LeaseEvent>,
     stop: &CancellationToken,
 ) -> Option<Arc<dyn Lease>> {
-    let mut wait = RETRY.0;
+    let mut backoff = Backoff::new(RETRY);
     loop {
         match connect.lease(incarnation).await {
             Ok(lease) => {
@@ -132,9 +133,8 @@ async fn register(
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = backoff.pause() => {}
             () = stop.cancelled() => return None,
         }
-        wait = (wait * 2).min(RETRY.1);
     }
 }

@@ -17,6 +17,7 @@
 //!   [`metrics`]: what is counted.
 
 pub mod admit;
+pub mod backoff;
 pub mod commit;
 pub mod config;
 pub mod connect;

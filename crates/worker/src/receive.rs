@@ -9,6 +9,8 @@ use petiole_process::log::Chain;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::backoff::Backoff;
+
 /// Between two comparisons of what the broker says that we hold with what we know of.
 const ADOPT: Duration = Duration::from_secs(2);
 
@@ -69,7 +71,7 @@ pub async fn receive(
     mut requests: mpsc::Receiver<usize>,
     receipts: mpsc::UnboundedSender<Receipt>,
 ) {
-    let mut retry = RETRY.0;
+    let mut backoff = Backoff::new(RETRY);
     let mut adopt_at = Instant::now() + ADOPT;
     while let Some(want) = requests.recv().await {
         let receipt = loop {
@@ -79,12 +81,12 @@ pub async fn receive(
             }
             match consumer.receive(want).await {
                 Ok(messages) if messages.is_empty() => {
-                    retry = RETRY.0;
+                    backoff = Backoff::new(RETRY);
                     let _ = tokio::time::timeout(ADOPT, consumer.wait()).await;
                     break Receipt::Messages(messages);
                 }
                 Ok(messages) => {
-                    retry = RETRY.0;
+                    backoff = Backoff::new(RETRY);
                     holding.add(&messages);
                     break Receipt::Messages(messages);
                 }
@@ -93,8 +95,7 @@ pub async fn receive(
                 Err(BrokerError::LeaseEnded) => tokio::time::sleep(RETRY.1).await,
                 Err(error) => {
                     let _ = receipts.send(Receipt::Failing(Chain(&error).to_string()));
-                    tokio::time::sleep(retry).await;
-                    retry = (retry * 2).min(RETRY.1);
+                    backoff.pause().await;
                 }
             }
         };

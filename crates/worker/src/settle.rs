@@ -34,13 +34,14 @@ use jiff::Timestamp;
 use petiole_broker::{Disposition, Outgoing, Settlement, Tag, Target, message};
 use petiole_contract::instead::Retry;
 use petiole_contract::pool::Pool;
+use petiole_protocol::canvas::FollowUps;
 use petiole_protocol::canvas::builtin::Builtin;
-use petiole_protocol::canvas::{self, FollowUps};
 use petiole_protocol::message::Message;
 use petiole_protocol::record::{Document, Exception, State};
 use petiole_results::{Precedence, Record};
 
 pub use self::ending::{Complete, Ending};
+use self::follow::only_part;
 pub use self::follow::{Joined, Next};
 pub use self::retry::{exhausted, tries_again};
 use crate::admit::{Discarded, Told};
@@ -271,8 +272,7 @@ impl Settle {
     fn rejected(&self, tag: Tag, work: Box<Work>, early: bool, now: Timestamp) -> Step {
         let message = &work.message;
         let exception = Exception::reject(false);
-        let mut follow_ups = FollowUps::default();
-        follow_ups.parts.extend(canvas::part(message, State::Failure, &exception.to_json()));
+        let follow_ups = only_part(message, State::Failure, &exception);
         let record = self.wanted(&work).then(|| self.failed(message, &exception, &[], now));
         let fate = if early {
             Disposition::Acked
@@ -290,10 +290,7 @@ impl Settle {
         let follow_ups = match (&message, &told) {
             (None, _) => FollowUps::default(),
             (Some(message), Told::Failure(exception)) => self.after_failure(message, queue, exception, now),
-            (Some(message), Told::Revoked(exception)) => {
-                let part = canvas::part(message, State::Revoked, &exception.to_json());
-                FollowUps { parts: part.into_iter().collect(), ..FollowUps::default() }
-            }
+            (Some(message), Told::Revoked(exception)) => only_part(message, State::Revoked, exception),
         };
         let record = id.filter(|_| self.stores).map(|id| {
             let document = match &told {

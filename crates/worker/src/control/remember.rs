@@ -7,9 +7,10 @@ use std::time::Duration;
 use petiole_broker::{BrokerError, Revocations};
 use petiole_process::log::Chain;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::ControlEvent;
+use crate::backoff::Backoff;
 
 /// Between two readings.
 const LOOK: Duration = Duration::from_secs(1);
@@ -58,11 +59,10 @@ pub(super) async fn remember(
 }
 
 async fn persist(revocations: &dyn Revocations, what: &Write) {
-    let mut wait = RETRY.0;
+    let mut backoff = Backoff::new(RETRY);
     while let Err(error) = write(revocations, what).await {
         tracing::warn!(error = %Chain(&error), "a revocation could not be written; trying again");
-        sleep(wait).await;
-        wait = (wait * 2).min(RETRY.1);
+        backoff.pause().await;
     }
 }
 

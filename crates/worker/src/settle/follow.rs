@@ -42,12 +42,10 @@ impl Settle {
         value: &str,
         now: Timestamp,
     ) -> Result<FollowUps, Exception> {
-        let mut follow_ups = self
-            .sending(message, queue, now, |sender| canvas::after_success(message, value, sender))
-            .map_err(|error| error.exception())?;
-        if !self.stores && !follow_ups.starts.is_empty() {
-            return Err(Exception::no_result_store());
-        }
+        let follow_ups =
+            self.sending(message, queue, now, |sender| canvas::after_success(message, value, sender));
+        let mut follow_ups = follow_ups.map_err(|error| error.exception())?;
+        self.can_start(&follow_ups)?;
         follow_ups.parts.extend(canvas::part(message, State::Success, value));
         Ok(follow_ups)
     }
@@ -63,10 +61,13 @@ impl Settle {
         let (sent, value) = self
             .sending(message, queue, now, |sender| expand(builtin, message, sender))
             .map_err(|error| error.exception())?;
-        if !self.stores && !sent.starts.is_empty() {
-            return Err(Exception::no_result_store());
-        }
+        self.can_start(&sent)?;
         Ok((sent, value))
+    }
+
+    /// Chords are counted in the result store.
+    fn can_start(&self, follow_ups: &FollowUps) -> Result<(), Exception> {
+        if self.stores || follow_ups.starts.is_empty() { Ok(()) } else { Err(Exception::no_result_store()) }
     }
 
     /// What follows a failure.
@@ -234,6 +235,12 @@ impl Settle {
         let settlement = Settlement { finish: Some(claim), ..ending.settlement() };
         Next::Step(Box::new(self.write(settlement, follow_ups, ending)))
     }
+}
+
+/// Nothing but the part of a chord that the task was, ended in this state.
+pub(super) fn only_part(message: &Message, state: State, exception: &Exception) -> FollowUps {
+    let part = canvas::part(message, state, &exception.to_json());
+    FollowUps { parts: part.into_iter().collect(), ..FollowUps::default() }
 }
 
 fn outgoing(outgoing: canvas::Outgoing) -> Outgoing {

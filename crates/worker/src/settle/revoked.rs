@@ -3,10 +3,10 @@
 
 use jiff::Timestamp;
 use petiole_broker::Disposition;
-use petiole_protocol::canvas::{self, FollowUps};
 use petiole_protocol::record::{Document, Exception, State};
 use petiole_results::Precedence;
 
+use super::follow::only_part;
 use super::{Settle, Step};
 use crate::run::Revoked;
 
@@ -16,8 +16,7 @@ impl Settle {
         let Revoked { tag, work, signal } = revoked;
         let exception = if signal.is_some() { Exception::terminated() } else { Exception::revoked() };
         let message = &work.message;
-        let part = canvas::part(message, State::Revoked, &exception.to_json());
-        let follow_ups = FollowUps { parts: part.into_iter().collect(), ..FollowUps::default() };
+        let follow_ups = only_part(message, State::Revoked, &exception);
         let record = self.wanted(&work).then(|| {
             let document = Document::revoked(&message.id, &exception, now).to_json();
             self.record(&message.id, document, Precedence::Result)
