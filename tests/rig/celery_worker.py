@@ -33,12 +33,7 @@ class CeleryWorker:
             cwd=folder,
         )
         if ready:
-            try:
-                self.wait_ready()
-            except BaseException:
-                self.process.kill()
-                print(self.process.output())
-                raise
+            self.process.be_ready(self.wait_ready)
 
     def wait_ready(self, within: float = 30.0) -> None:
         """Waits for the line by which Celery says that it consumes."""

@@ -51,12 +51,7 @@ class PetioleDev:
         # What it keeps for itself goes away with the folder, however it ends.
         self.process = Process(command, folder / "dev.log", env={"TMPDIR": str(folder)})
         if ready:
-            try:
-                self.wait_ready()
-            except BaseException:
-                self.process.kill()
-                print(self.process.output())
-                raise
+            self.process.be_ready(self.wait_ready)
 
     def replicas(self) -> list[Replica]:
         """Its workers, as its state file has them now."""

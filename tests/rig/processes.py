@@ -5,7 +5,7 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -66,6 +66,15 @@ class Process:
     def alive(self) -> bool:
         """Whether it still runs."""
         return self.popen.poll() is None
+
+    def be_ready(self, wait: Callable[[], object]) -> None:
+        """Waits until it is ready; when that fails, ends it and shows what it has printed."""
+        try:
+            wait()
+        except BaseException:
+            self.kill()
+            print(self.output())
+            raise
 
     def output(self) -> str:
         """What it has printed."""
