@@ -29,6 +29,16 @@ pub struct Pool {
     pub results: Option<Results>,
     /// The queues, the most urgent first.
     pub queues: Vec<Queue>,
+    /// In which order they are served.
+    #[serde(default, skip_serializing_if = "Order::is_strict")]
+    pub order: Order,
+    /// What of a message's forms is read (Celery's `accept_content`).
+    #[serde(default, skip_serializing_if = "Accept::is_default")]
+    pub accept: Accept,
+    /// Where messages go that tasks of this pool send and that name no queue (Celery's `task_routes`): the first that fits
+    /// counts. Where none does, to the queue of the task that sends them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
     /// The tasks by their Celery name. In `Serve` mode a task that is not here runs by the defaults.
     pub tasks: BTreeMap<String, Task>,
     /// The limits of a task whose message, entry in `tasks` and queue say nothing else.
@@ -41,6 +51,61 @@ pub struct Pool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
 fn is_off(flag: &bool) -> bool {
     !*flag
+}
+
+/// In which order the queues of a pool are served.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Order {
+    /// A later one while those before it are empty.
+    #[default]
+    Strict,
+    /// Each by its share: see [`Queue::weight`].
+    Weighted,
+}
+
+impl Order {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
+    fn is_strict(&self) -> bool {
+        *self == Self::Strict
+    }
+}
+
+/// What of a message's forms is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Accept {
+    /// Names of serializers, as Celery's: `json`, `yaml`, `msgpack`, `pickle`, `auth`.
+    pub content: Vec<String>,
+    /// A folder with the PEM certificates of those who may sign, read at start; `auth` needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<PathBuf>,
+    /// Messages that are not signed are refused.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub only_signed: bool,
+}
+
+impl Accept {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Accept {
+    /// Celery's.
+    fn default() -> Self {
+        Self { content: vec!["json".to_owned()], certificates: None, only_signed: false }
+    }
+}
+
+/// Where a task's messages go that name no queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Route {
+    /// The tasks: a name, or a pattern of Celery's, with `*` for any characters.
+    pub task: String,
+    /// The queue's name on the broker.
+    pub queue: String,
 }
 
 /// How tasks run.
@@ -110,6 +175,9 @@ pub struct Results {
     pub store: Endpoint,
     /// Seconds after which a result is gone (Celery's `result_expires`); never, when it is 0.
     pub expires: u64,
+    /// A result also says what its task was called with, and by whom it was run (Celery's `result_extended`).
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub extended: bool,
 }
 
 /// A queue on the broker.
@@ -127,6 +195,27 @@ pub struct Queue {
     /// The limits of its tasks, after those of [`Pool::tasks`] and before [`Pool::defaults`]. Never longer than those.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
+    /// When its tasks are tried again, where [`Task::retry`] says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryPolicy>,
+    /// A message goes to the dead-letter queue once so many workers have ended while its task ran; never, when it is
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_deliveries: Option<u32>,
+    /// Its share of what a pool takes that serves its queues by weight: at least 1.
+    #[serde(default = "Queue::default_weight", skip_serializing_if = "Queue::is_default_weight")]
+    pub weight: u32,
+}
+
+impl Queue {
+    fn default_weight() -> u32 {
+        1
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
+    fn is_default_weight(weight: &u32) -> bool {
+        *weight == Self::default_weight()
+    }
 }
 
 /// What a task's limits are. Seconds.
@@ -198,9 +287,12 @@ pub struct Task {
     /// The message is acknowledged when the task starts, not when it has ended (Celery's default; ours is late).
     #[serde(default)]
     pub acks_early: bool,
-    /// When it is tried again, and how often.
-    #[serde(default)]
-    pub retry: RetryPolicy,
+    /// When it is tried again, and how often; else its queue's word counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryPolicy>,
+    /// How many of it start in a time, in the whole pool, in Celery's words: `10/s`, `100/m`, `5/h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<String>,
     /// `STARTED` is recorded (Celery's `track_started`).
     #[serde(default)]
     pub track_started: bool,

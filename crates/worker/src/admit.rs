@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use petiole_broker::Delivery;
-use petiole_contract::pool::{self, Mode, Pool};
+use petiole_contract::pool::{self, Mode, Pool, RetryPolicy};
 use petiole_contract::template::{ParseError, Template};
 use petiole_process::log::Chain;
 use petiole_protocol::canvas::builtin::{Builtin, Mapping, accumulate, chain};
@@ -90,6 +90,13 @@ enum Code<'a> {
     Own(Builtin),
 }
 
+/// What a queue says of its tasks.
+#[derive(Debug)]
+struct Queue {
+    limits: pool::Limits,
+    retry: Arc<RetryPolicy>,
+}
+
 /// The tasks of a pool.
 #[derive(Debug)]
 pub struct Admit {
@@ -97,7 +104,7 @@ pub struct Admit {
     /// How a task runs that is not listed; not at all in `Exec` mode, where nobody knows its command.
     unlisted: Option<Arc<Plan>>,
     /// By the queue's index.
-    queues: Vec<pool::Limits>,
+    queues: Vec<Queue>,
     defaults: pool::Limits,
     /// What remote control has set, by task.
     set: HashMap<String, Limits>,
@@ -113,12 +120,16 @@ impl Admit {
                 .map(|argument| Template::parse(argument))
                 .collect::<Result<_, _>>()
                 .map_err(|source| PoolError { task: name.clone(), source })?;
-            Ok((name.clone(), Arc::new(Plan { task: task.clone(), command })))
+            Ok((name.clone(), Arc::new(Plan::new(task.clone(), command))))
+        };
+        let queue = |queue: &pool::Queue| Queue {
+            limits: queue.limits.clone(),
+            retry: Arc::new(queue.retry.clone().unwrap_or_default()),
         };
         Ok(Self {
             plans: pool.tasks.iter().map(plan).collect::<Result<_, _>>()?,
             unlisted: matches!(pool.mode, Mode::Serve { .. }).then(Arc::default),
-            queues: pool.queues.iter().map(|queue| queue.limits.clone()).collect(),
+            queues: pool.queues.iter().map(queue).collect(),
             defaults: pool.defaults.clone(),
             set: HashMap::new(),
         })
@@ -193,8 +204,8 @@ impl Admit {
             Code::Of(plan) => {
                 let limits = self.limits(&message, &plan.task, queue);
                 let raw = plan.task.acks_early.then(|| envelope.to_redis());
-                let plan = plan.clone();
-                Admission::Run(Box::new(Work { queue, message, plan, limits, mapping: None, raw }))
+                let (plan, retry) = (plan.clone(), self.retry(plan, queue));
+                Admission::Run(Box::new(Work { queue, message, plan, limits, retry, mapping: None, raw }))
             }
         }
     }
@@ -208,7 +219,8 @@ impl Admit {
     /// A task that every Celery worker has.
     fn builtin(&self, builtin: Builtin, message: Message, queue: usize) -> Admission {
         let work = |message, plan: &Arc<Plan>, mapping, limits| {
-            Box::new(Work { queue, message, plan: plan.clone(), limits, mapping, raw: None })
+            let retry = self.retry(plan, queue);
+            Box::new(Work { queue, message, plan: plan.clone(), limits, retry, mapping, raw: None })
         };
         let ended = |message, outcome| {
             Admission::Ended(work(message, &Arc::default(), None, Limits::default()), outcome)
@@ -245,11 +257,20 @@ impl Admit {
         }
     }
 
+    /// The task's own policy, else that of the queue that its message came from.
+    fn retry(&self, plan: &Plan, queue: usize) -> Arc<RetryPolicy> {
+        match (&plan.retry, self.queues.get(queue)) {
+            (Some(own), _) => own.clone(),
+            (None, Some(queue)) => queue.retry.clone(),
+            (None, None) => Arc::default(),
+        }
+    }
+
     /// The message's own limits, else the task's, else those of the queue that it came from, else the pool's. A
     /// message cannot have more time than it would get without a limit of its own: the pod's grace period is made for
     /// that.
     fn limits(&self, message: &Message, task: &pool::Task, queue: usize) -> Limits {
-        let queue = self.queues.get(queue);
+        let queue = self.queues.get(queue).map(|queue| &queue.limits);
         let most = task.limits.hard.or(queue.and_then(|queue| queue.hard)).or(self.defaults.hard);
         let set = self.set.get(&message.task).copied().unwrap_or_default();
         let hard = match (message.limits.hard.or(set.hard), most) {

@@ -236,7 +236,7 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use petiole_contract::instead::Retry;
-    use petiole_contract::pool::{RetryPolicy, Task};
+    use petiole_contract::pool::RetryPolicy;
     use petiole_protocol::event::Heard;
     use petiole_protocol::json::Object;
 
@@ -337,12 +337,12 @@ mod tests {
     fn an_attempt_that_is_followed_by_another_is_told_as_a_retry() {
         let ended = |most: u32, outcome: Outcome| {
             let retry = RetryPolicy { max: Some(most), ..RetryPolicy::default() };
-            let plan = Plan { task: Task { retry, ..Task::default() }, command: Vec::new() };
             let work = Work {
                 queue: 0,
                 message: message(),
-                plan: Arc::new(plan),
+                plan: Arc::default(),
                 limits: Limits::default(),
+                retry: Arc::new(retry),
                 mapping: None,
                 raw: None,
             };

@@ -136,7 +136,7 @@ impl Settle {
         match outcome {
             Outcome::Success(value) => self.success(tag, work, &value, FollowUps::default(), done, now),
             Outcome::Expanded(builtin) => self.expanded(tag, work, builtin, done, now),
-            Outcome::Failure(exception) if retry::covers(&work.plan.task.retry, &exception) => {
+            Outcome::Failure(exception) if retry::covers(&work.retry, &exception) => {
                 self.retry(tag, work, Retry::default(), Some(exception), done, now)
             }
             Outcome::Failure(exception) => self.failure(tag, work, &exception, done, now),
@@ -237,7 +237,7 @@ impl Settle {
         now: Timestamp,
     ) -> Step {
         let message = &work.message;
-        let Some(until) = retry::again(&work.plan.task.retry, asked, message, now) else {
+        let Some(until) = retry::again(&work.retry, asked, message, now) else {
             let exception = why.unwrap_or_else(|| retry::exhausted(message));
             return self.failure(tag, work, &exception, fate, now);
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use petiole_contract::pool::Task;
+use petiole_contract::pool::{RetryPolicy, Task};
 use petiole_contract::template::Template;
 use petiole_protocol::canvas::builtin::Mapping;
 use petiole_protocol::message::Message;
@@ -19,6 +19,8 @@ pub struct Work {
     pub plan: Arc<Plan>,
     /// Its limits: the message's own, else the task's, else its queue's, else the pool's.
     pub limits: Limits,
+    /// When it is tried again: by the task's policy, else by its queue's.
+    pub retry: Arc<RetryPolicy>,
     /// The calls of `celery.map` that are left, and the arguments of the one under way.
     pub mapping: Option<(Mapping, String)>,
     /// The message as it came, where it is acknowledged before its task runs: it may have to be sent again.
@@ -71,6 +73,16 @@ pub struct Plan {
     pub task: Task,
     /// Its command, read.
     pub command: Vec<Template>,
+    /// Its own policy, for all that run by it.
+    pub retry: Option<Arc<RetryPolicy>>,
+}
+
+impl Plan {
+    /// How this task runs, by this command.
+    pub fn new(task: Task, command: Vec<Template>) -> Self {
+        let retry = task.retry.clone().map(Arc::new);
+        Self { task, command, retry }
+    }
 }
 
 /// Time limits in seconds.

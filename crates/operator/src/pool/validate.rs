@@ -165,6 +165,9 @@ fn each_once(queues: &[&TaskQueue], defaults: &Limits) -> Result<Vec<Queue>, Ref
             visibility_timeout: queue.spec.broker.redis.visibility_timeout.whole_seconds(),
             dead_letter: queue.dead_letter_queue(),
             limits: limits(queue, defaults),
+            retry: None,
+            max_deliveries: None,
+            weight: 1,
         })
     };
     queues.iter().map(queue).collect()
@@ -208,7 +211,8 @@ fn task(mode: Mode, task: &worker_pool::Task) -> Result<Task, Refusal> {
         acks_early: task.acks == Acks::Early,
         track_started: task.track_started,
         ignore_result: task.ignore_result,
-        retry: task.retry.as_ref().map(retry).unwrap_or_default(),
+        retry: task.retry.as_ref().map(retry),
+        rate_limit: None,
     })
 }
 

@@ -171,7 +171,7 @@ pub(super) fn outcome(work: &Work, state: State, exited: &Exited, payload: &Byte
             let command = work.plan.task.command.join(" ");
             let exception = Exception::called_process_error(*code, &command).with_traceback(stderr);
             match Verdict::of(*code) {
-                Verdict::Success | Verdict::Failure if !work.plan.task.retry.exit_codes.contains(code) => {
+                Verdict::Success | Verdict::Failure if !work.retry.exit_codes.contains(code) => {
                     Outcome::Failure(exception)
                 }
                 _ => Outcome::Retry(Retry::default(), Some(exception)),

@@ -25,8 +25,8 @@ fn work(limits: Limits) -> Work {
     let message = Message::read(&Envelope::from_redis(envelope.as_bytes()).unwrap()).unwrap();
     let command = ["add", "$(args[0])", "$(args[1])"].map(str::to_owned).to_vec();
     let templates = command.iter().map(|part| Template::parse(part).unwrap()).collect();
-    let plan = Plan { task: Task { command, ..Task::default() }, command: templates };
-    Work { queue: 0, message, plan: Arc::new(plan), limits, mapping: None, raw: None }
+    let plan = Plan::new(Task { command, ..Task::default() }, templates);
+    Work { queue: 0, message, plan: Arc::new(plan), limits, retry: Arc::default(), mapping: None, raw: None }
 }
 
 /// The frames that were sent to a peer, as JSON.

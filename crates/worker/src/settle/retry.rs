@@ -51,7 +51,7 @@ pub(super) fn covers(policy: &RetryPolicy, exception: &Exception) -> bool {
 
 /// Whether an attempt that has ended so is followed by another.
 pub fn tries_again(ended: &Ended, now: Timestamp) -> bool {
-    let (policy, message) = (&ended.work.plan.task.retry, &ended.work.message);
+    let (policy, message) = (&ended.work.retry, &ended.work.message);
     let asked = match &ended.outcome {
         Outcome::Retry(asked, _) => *asked,
         Outcome::Failure(exception) if covers(policy, exception) => Retry::default(),

@@ -40,7 +40,8 @@ fn work(embed: &str, headers: &str, task: Task) -> Box<Work> {
     Box::new(Work {
         queue: 0,
         message: Message::read(&envelope).unwrap(),
-        plan: Arc::new(Plan { task, command: Vec::new() }),
+        retry: task.retry.clone().map(Arc::new).unwrap_or_default(),
+        plan: Arc::new(Plan::new(task, Vec::new())),
         limits: Limits::default(),
         mapping: None,
         raw,
@@ -182,7 +183,7 @@ fn a_retry_of_a_message_that_was_acknowledged_early_sends_it_again() {
 #[test]
 fn with_no_tries_left_the_reason_is_the_end() {
     let end = |why: Option<Exception>| {
-        let task = Task { retry: RetryPolicy { max: Some(0), ..RetryPolicy::default() }, ..Task::default() };
+        let task = Task { retry: Some(RetryPolicy { max: Some(0), ..RetryPolicy::default() }), ..Task::default() };
         let outcome = Outcome::Retry(Retry::default(), why);
         let Step { mut settlement, .. } = settle().ended(ended(work("", "", task), outcome), NOW);
         assert_eq!(settlement.disposition, Disposition::Ack);
@@ -197,7 +198,7 @@ fn with_no_tries_left_the_reason_is_the_end() {
 #[test]
 fn an_error_that_the_policy_names_is_tried_again() {
     let policy = RetryPolicy { errors: vec!["OSError".to_owned()], ..RetryPolicy::default() };
-    let task = Task { retry: policy, ..Task::default() };
+    let task = Task { retry: Some(policy), ..Task::default() };
     let outcome = Outcome::Failure(Exception::new("builtins", "OSError", "busy"));
     let Step { settlement, .. } = settle().ended(ended(work("", "", task), outcome), NOW);
     assert!(matches!(settlement.disposition, Disposition::Retry { retries: 1, .. }));

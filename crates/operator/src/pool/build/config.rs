@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use petiole_api::connection::{Connection, SecretKeyRef, Tls, ValueFrom};
 use petiole_api::duration::Expiry;
-use petiole_contract::pool::{Endpoint, Identity, Pool, Results, Text};
+use petiole_contract::pool::{Accept, Endpoint, Identity, Order, Pool, Results, Text};
 
 use crate::pool::validate::Validated;
 
@@ -22,8 +22,12 @@ pub fn config(pool: &Validated, path: &dyn Fn(&SecretKeyRef) -> PathBuf) -> Pool
                 Expiry::Never => 0,
                 Expiry::After(expires) => expires.whole_seconds(),
             },
+            extended: false,
         }),
         queues: pool.queues.clone(),
+        order: Order::Strict,
+        accept: Accept::default(),
+        routes: Vec::new(),
         tasks: pool.tasks.clone(),
         defaults: pool.defaults.clone(),
         events: false,

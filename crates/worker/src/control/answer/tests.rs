@@ -47,6 +47,7 @@ fn work(id: &str, stamps: &Value) -> Work {
         message: message(id, stamps),
         plan: Arc::default(),
         limits: Limits::default(),
+        retry: Arc::default(),
         mapping: None,
         raw: None,
     }
