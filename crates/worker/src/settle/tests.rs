@@ -183,7 +183,8 @@ fn a_retry_of_a_message_that_was_acknowledged_early_sends_it_again() {
 #[test]
 fn with_no_tries_left_the_reason_is_the_end() {
     let end = |why: Option<Exception>| {
-        let task = Task { retry: Some(RetryPolicy { max: Some(0), ..RetryPolicy::default() }), ..Task::default() };
+        let task =
+            Task { retry: Some(RetryPolicy { max: Some(0), ..RetryPolicy::default() }), ..Task::default() };
         let outcome = Outcome::Retry(Retry::default(), why);
         let Step { mut settlement, .. } = settle().ended(ended(work("", "", task), outcome), NOW);
         assert_eq!(settlement.disposition, Disposition::Ack);
