@@ -135,9 +135,13 @@ impl State {
                 let dead = message::dead_letter(&raw, reason, &queue.name, at);
                 self.push_tail(&queue.dead_letter, 0, dead);
             }
-            Disposition::Park(until) => self.park(queue, *until, Parked { step, raw }),
+            Disposition::Park(until) => {
+                self.park(queue, *until, Parked { step, raw });
+            }
             Disposition::Retry { until, retries } => match message::retry(&raw, *until, *retries) {
-                Ok(raw) => self.park(queue, *until, Parked { step, raw }),
+                Ok(raw) => {
+                    self.park(queue, *until, Parked { step, raw });
+                }
                 Err(error) => {
                     let reason = message::not_retried(&error);
                     self.dispose(queue, raw, &Disposition::DeadLetter(reason), now);
