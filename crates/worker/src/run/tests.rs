@@ -1,5 +1,6 @@
 //! The state machine, driven by frames.
 
+mod resize;
 mod revoke;
 
 use std::sync::Arc;
