@@ -13,6 +13,7 @@
 //!   says that it lives. [`socket`]: frames from and to the task container.
 //! - [`predecessor`]: what an earlier process of this pod still holds.
 //! - [`control`]: what is asked of it beside tasks, and what is revoked. [`events`]: what it tells whoever listens.
+//! - `rates`: tasks with a rate limit.
 //! - [`connect`]: where broker and store come from; [`redis`] is the real one. [`config`]: flags and the pool's file.
 //!   [`metrics`]: what is counted.
 
@@ -31,6 +32,7 @@ pub mod lease;
 pub mod metrics;
 pub mod outcome;
 pub mod predecessor;
+mod rates;
 pub mod receive;
 pub mod redis;
 pub mod run;

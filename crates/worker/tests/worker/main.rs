@@ -3,5 +3,6 @@
 
 mod broker;
 mod control;
+mod intake;
 mod predecessor;
 mod rig;
