@@ -23,7 +23,7 @@ script!(RECEIVE, "Takes messages.", "lease.lua", "due.lua", "line.lua", "turns.l
 script!(START, "Lets tasks start.", "lease.lua", "park.lua", "line.lua", "start.lua");
 script!(SUBSCRIBE, "Takes from more queues.", "lease.lua", "subscribe.lua");
 script!(RETURN_DUE, "Puts parked messages back.", "lease.lua", "due.lua", "return_due.lua");
-script!(GIVE_UP, "Gives a queue's parked messages back.", "lease.lua", "due.lua", "give_up.lua");
+script!(GIVE_UP, "Gives a queue's parked messages back.", "lease.lua", "due.lua", "line.lua", "give_up.lua");
 script!(ABANDONED, "Puts messages of Celery's workers back.", "abandoned.lua");
 script!(UNLOCK, "Gives kombu's lock back.", "unlock.lua");
 script!(DEPTHS, "Counts what stands in queues.", "lease.lua", "depths.lua");

@@ -8,7 +8,12 @@ local function gate(gates, task, now, slack)
   return math.max(tonumber(redis.call('HGET', gates, task)) or 0, now - slack)
 end
 
--- Writes down when the next start may be. As whole numbers: Lua would write large ones with an exponent.
-local function shut(gates, task, next)
+-- Writes down when the next start may be; until then, and a minute more, that is kept. As whole numbers: Lua would write
+-- large ones with an exponent.
+local function shut(gates, task, next, now)
   redis.call('HSET', gates, task, string.format('%.0f', next))
+  local keep = math.ceil((next - now) / 1000) + 60000
+  if redis.call('PTTL', gates) < keep then
+    redis.call('PEXPIRE', gates, string.format('%.0f', keep + 60000))
+  end
 end

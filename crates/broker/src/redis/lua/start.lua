@@ -27,7 +27,7 @@ for at = 6 + queues, #ARGV, 7 do
     local lines, next = KEYS[4 * queue + 4], gate(KEYS[4], task, now, slack)
     local line = lines .. IN_LINE .. task
     if next <= now and redis.call('EXISTS', line) == 0 then
-      shut(KEYS[4], task, next + interval)
+      shut(KEYS[4], task, next + interval, now)
       answer = 1
     else
       local ahead = 0

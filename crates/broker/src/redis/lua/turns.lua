@@ -26,7 +26,7 @@ local function turns(gates, lines, parked, messages, task, interval, most, now, 
   end
   if interval and #found > 0 then
     next = next + #found * interval
-    shut(gates, task, next)
+    shut(gates, task, next, now)
   end
   if redis.call('EXISTS', line) == 0 then
     redis.call('SREM', lines, task)
