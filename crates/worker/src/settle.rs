@@ -26,6 +26,7 @@ mod retry;
 mod revoked;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ use petiole_results::{Precedence, Record};
 pub use self::ending::{Complete, Ending};
 use self::follow::only_part;
 pub use self::follow::{Joined, Next};
-pub use self::retry::{exhausted, tries_again};
+pub use self::verdict::Verdict;
 use crate::admit::{Discarded, Told};
 use crate::outcome::Outcome;
 use crate::run::{Ended, Progress};
@@ -128,36 +129,44 @@ impl Settle {
         }))
     }
 
-    /// What is written when an attempt has ended.
-    pub fn ended(&self, ended: Ended, now: Timestamp) -> Step {
+    /// What is written when an attempt has ended, and what is told of it.
+    pub fn ended(&self, ended: Ended, now: Timestamp) -> (Step, Verdict) {
         let Ended { tag, work, outcome, took } = ended;
         let early = work.plan.task.acks_early && took.is_some();
         let done = if early { Disposition::Acked } else { Disposition::Ack };
         match outcome {
-            Outcome::Success(value) => self.success(tag, work, &value, FollowUps::default(), done, now),
+            Outcome::Success(value) => self.success(tag, work, value, FollowUps::default(), done, now),
             Outcome::Expanded(builtin) => self.expanded(tag, work, builtin, done, now),
             Outcome::Failure(exception) if retry::covers(&work.retry, &exception) => {
                 self.retry(tag, work, Retry::default(), Some(exception), done, now)
             }
-            Outcome::Failure(exception) => self.failure(tag, work, &exception, done, now),
+            Outcome::Failure(exception) => self.failure(tag, work, exception, done, now),
             Outcome::SoftTimeLimit(stderr) => {
                 let exception = Exception::soft_time_limit_exceeded().with_traceback(stderr);
-                self.failure(tag, work, &exception, done, now)
+                self.failure(tag, work, exception, done, now)
             }
             Outcome::HardTimeLimit(seconds) => {
-                self.failure(tag, work, &Exception::time_limit_exceeded(seconds), done, now)
+                self.failure(tag, work, Exception::time_limit_exceeded(seconds), done, now)
             }
             Outcome::WorkerLost(how) => {
                 let exception = Exception::worker_lost(&format!("Worker exited prematurely: {how}."));
-                self.failure(tag, work, &exception, done, now)
+                self.failure(tag, work, exception, done, now)
             }
             Outcome::Retry(asked, why) => self.retry(tag, work, asked, why, done, now),
             Outcome::Rejected { requeue: false } => self.rejected(tag, work, early, now),
-            Outcome::Rejected { requeue: true } if early => self.again_at_once(tag, &work).into(),
-            Outcome::Rejected { requeue: true } | Outcome::Returned => {
-                Settlement::new(tag, if early { done } else { Disposition::Requeue }).into()
+            Outcome::Rejected { requeue: true } => {
+                let settlement = if early {
+                    self.again_at_once(tag, &work)
+                } else {
+                    Settlement::new(tag, Disposition::Requeue)
+                };
+                (settlement.into(), Verdict::Rejected { requeue: true })
             }
-            Outcome::Ignored => Settlement::new(tag, done).into(),
+            Outcome::Returned => {
+                let fate = if early { done } else { Disposition::Requeue };
+                (Settlement::new(tag, fate).into(), Verdict::Silent)
+            }
+            Outcome::Ignored => (Settlement::new(tag, done).into(), Verdict::Silent),
         }
     }
 
@@ -169,10 +178,10 @@ impl Settle {
         builtin: Builtin,
         fate: Disposition,
         now: Timestamp,
-    ) -> Step {
+    ) -> (Step, Verdict) {
         match self.expand(builtin, &work.message, work.queue, now) {
-            Ok((sent, value)) => self.success(tag, work, &value.into(), sent, fate, now),
-            Err(exception) => self.failure(tag, work, &exception, fate, now),
+            Ok((sent, value)) => self.success(tag, work, value.into(), sent, fate, now),
+            Err(exception) => self.failure(tag, work, exception, fate, now),
         }
     }
 
@@ -181,50 +190,50 @@ impl Settle {
         &self,
         tag: Tag,
         work: Box<Work>,
-        value: &Bytes,
+        value: Bytes,
         sent: FollowUps,
         fate: Disposition,
         now: Timestamp,
-    ) -> Step {
+    ) -> (Step, Verdict) {
         let message = &work.message;
         let follow_ups = if message.has_follow_ups() {
             // `run` has checked the value.
-            let value = String::from_utf8_lossy(value);
+            let value = String::from_utf8_lossy(&value);
             match self.after_success(message, work.queue, &value, now) {
                 Ok(follow_ups) => sent.then(follow_ups),
-                Err(exception) => return self.failure(tag, work, &exception, fate, now),
+                Err(exception) => return self.failure(tag, work, exception, fate, now),
             }
         } else {
             sent
         };
-        let document = match Document::success(&message.id, value, now) {
+        let document = match Document::success(&message.id, &value, now) {
             Ok(document) => document.of(message).children(Some(&follow_ups.children)).to_json(),
             // A second look that disagrees must not lose the task.
             Err(error) => {
                 let exception = Exception::encode_error(&error.to_string());
-                return self.failure(tag, work, &exception, fate, now);
+                return self.failure(tag, work, exception, fate, now);
             }
         };
         let record = self.wanted(&work).then(|| self.record(&message.id, document, Precedence::Result));
-        self.step(tag, work, record, follow_ups, fate)
+        (self.step(tag, work, record, follow_ups, fate), Verdict::Succeeded(value))
     }
 
     fn failure(
         &self,
         tag: Tag,
         work: Box<Work>,
-        exception: &Exception,
+        exception: Exception,
         fate: Disposition,
         now: Timestamp,
-    ) -> Step {
+    ) -> (Step, Verdict) {
         let message = &work.message;
         let follow_ups = if message.has_follow_ups() {
-            self.after_failure(message, work.queue, exception, now)
+            self.after_failure(message, work.queue, &exception, now)
         } else {
             FollowUps::default()
         };
-        let record = self.wanted(&work).then(|| self.failed(message, exception, &follow_ups.children, now));
-        self.step(tag, work, record, follow_ups, fate)
+        let record = self.wanted(&work).then(|| self.failed(message, &exception, &follow_ups.children, now));
+        (self.step(tag, work, record, follow_ups, fate), Verdict::Failed(exception))
     }
 
     fn retry(
@@ -235,11 +244,11 @@ impl Settle {
         why: Option<Exception>,
         fate: Disposition,
         now: Timestamp,
-    ) -> Step {
+    ) -> (Step, Verdict) {
         let message = &work.message;
         let Some(until) = retry::again(&work.retry, asked, message, now) else {
             let exception = why.unwrap_or_else(|| retry::exhausted(message));
-            return self.failure(tag, work, &exception, fate, now);
+            return self.failure(tag, work, exception, fate, now);
         };
         let document = Document::retry(&message.id, why.as_ref()).of(message).to_json();
         let record = self.wanted(&work).then(|| self.record(&message.id, document, Precedence::Progress));
@@ -253,7 +262,8 @@ impl Settle {
             }
             _ => Settlement::new(tag, Disposition::Retry { until, retries }),
         };
-        settlement.with_records(record).into()
+        let verdict = Verdict::Retried(why.unwrap_or_else(|| Exception::retry("Retry")));
+        (settlement.with_records(record).into(), verdict)
     }
 
     /// A message that was given up when its task started, and is wanted back.
@@ -269,7 +279,7 @@ impl Settle {
     }
 
     /// As Celery 5.7 has it: a failure of which nobody but a chord is told.
-    fn rejected(&self, tag: Tag, work: Box<Work>, early: bool, now: Timestamp) -> Step {
+    fn rejected(&self, tag: Tag, work: Box<Work>, early: bool, now: Timestamp) -> (Step, Verdict) {
         let message = &work.message;
         let exception = Exception::reject(false);
         let follow_ups = only_part(message, State::Failure, &exception);
@@ -279,7 +289,7 @@ impl Settle {
         } else {
             Disposition::DeadLetter("Rejected: the task's own code rejects the message".to_owned())
         };
-        self.step(tag, work, record, follow_ups, fate)
+        (self.step(tag, work, record, follow_ups, fate), Verdict::Rejected { requeue: false })
     }
 
     /// What is written for a message that does not run.

@@ -246,7 +246,6 @@ impl Worker {
             Admission::Ended(work, outcome) => {
                 let ended = Ended { tag, work, outcome, took: None };
                 self.control.events.received(&ended.work.message, wall);
-                self.tell_ended(&ended, wall);
                 self.ended(ended, wall);
             }
             Admission::Hold(until, message) => {
@@ -338,7 +337,6 @@ impl Worker {
             self.revoked(revoked, wall);
         }
         for ended in effects.ended {
-            self.tell_ended(&ended, wall);
             self.ended(ended, wall);
         }
         if self.runs.ready() {

@@ -14,7 +14,7 @@ use super::remember::Write;
 use super::speak::Reply;
 use super::view::{Due, View};
 use super::{ControlEvent, usage};
-use crate::run::{Effects, Ended, Revoked};
+use crate::run::{Effects, Revoked};
 use crate::worker::Worker;
 
 /// How long is waited for the broker's list of what is parked: `inspect` waits for a second.
@@ -131,14 +131,6 @@ impl Worker {
     fn drop_revoked(&mut self, wall: Timestamp, now: Instant, effects: &mut Effects) {
         let revoked = &self.control.revoked;
         self.runs.revoke(|message| revoked.is_revoked(message, wall).is_some(), now, effects);
-    }
-
-    /// An attempt has ended by itself.
-    pub(crate) fn tell_ended(&mut self, ended: &Ended, wall: Timestamp) {
-        if ended.took.is_some() {
-            self.control.count(&ended.work.message.task);
-        }
-        self.control.events.ended(ended, wall);
     }
 
     /// An attempt has ended because its task was revoked.

@@ -52,8 +52,12 @@ fn ended(work: Box<Work>, outcome: Outcome) -> Ended {
     Ended { tag: 7, work, outcome, took: Some(Duration::from_secs(1)) }
 }
 
+fn end(work: Box<Work>, outcome: Outcome) -> (Step, Verdict) {
+    settle().ended(ended(work, outcome), NOW)
+}
+
 fn success(work: Box<Work>, value: &'static str) -> Step {
-    settle().ended(ended(work, Outcome::Success(Bytes::from_static(value.as_bytes()))), NOW)
+    end(work, Outcome::Success(Bytes::from_static(value.as_bytes()))).0
 }
 
 fn in_chord() -> Box<Work> {
@@ -164,7 +168,7 @@ fn what_cannot_be_sent_fails_its_task_and_then_nothing_more_is_sent() {
 fn a_retry_is_recorded_with_its_reason_and_parked() {
     let why = Exception::new("builtins", "OSError", "busy");
     let outcome = Outcome::Retry(Retry { countdown: Some(5.0), max: None }, Some(why));
-    let Step { settlement, .. } = settle().ended(ended(work("", "", Task::default()), outcome), NOW);
+    let Step { settlement, .. } = end(work("", "", Task::default()), outcome).0;
     let until = Timestamp::from_second(5).unwrap();
     assert_eq!(settlement.disposition, Disposition::Retry { until, retries: 1 });
     assert_eq!(status(&settlement.records[0]), ("1", "RETRY"));
@@ -174,7 +178,7 @@ fn a_retry_is_recorded_with_its_reason_and_parked() {
 fn a_retry_of_a_message_that_was_acknowledged_early_sends_it_again() {
     let task = Task { acks_early: true, ..Task::default() };
     let outcome = Outcome::Retry(Retry::default(), None);
-    let Step { settlement, .. } = settle().ended(ended(work("", "", task), outcome), NOW);
+    let Step { settlement, .. } = end(work("", "", task), outcome).0;
     assert_eq!(settlement.disposition, Disposition::Acked);
     let again = Message::read(&Envelope::from_redis(&settlement.sends[0].message).unwrap()).unwrap();
     assert_eq!((again.retries, again.eta), (1, Timestamp::from_second(180).ok()));
@@ -182,17 +186,18 @@ fn a_retry_of_a_message_that_was_acknowledged_early_sends_it_again() {
 
 #[test]
 fn with_no_tries_left_the_reason_is_the_end() {
-    let end = |why: Option<Exception>| {
+    let ends_with = |why: Option<Exception>| {
         let task =
             Task { retry: Some(RetryPolicy { max: Some(0), ..RetryPolicy::default() }), ..Task::default() };
         let outcome = Outcome::Retry(Retry::default(), why);
-        let Step { mut settlement, .. } = settle().ended(ended(work("", "", task), outcome), NOW);
+        let (Step { mut settlement, .. }, verdict) = end(work("", "", task), outcome);
         assert_eq!(settlement.disposition, Disposition::Ack);
+        assert!(matches!(verdict, Verdict::Failed(_)));
         let document = settlement.records.remove(0).document;
         Object::read(document.as_bytes()).unwrap().get("result").unwrap().to_owned()
     };
-    assert!(end(Some(Exception::new("builtins", "OSError", "busy"))).contains("OSError"));
-    let exhausted = end(None);
+    assert!(ends_with(Some(Exception::new("builtins", "OSError", "busy"))).contains("OSError"));
+    let exhausted = ends_with(None);
     assert!(exhausted.contains("MaxRetriesExceededError") && exhausted.contains("Can't retry a[1] args:[]"));
 }
 
@@ -201,13 +206,25 @@ fn an_error_that_the_policy_names_is_tried_again() {
     let policy = RetryPolicy { errors: vec!["OSError".to_owned()], ..RetryPolicy::default() };
     let task = Task { retry: Some(policy), ..Task::default() };
     let outcome = Outcome::Failure(Exception::new("builtins", "OSError", "busy"));
-    let Step { settlement, .. } = settle().ended(ended(work("", "", task), outcome), NOW);
+    let Step { settlement, .. } = end(work("", "", task), outcome).0;
     assert!(matches!(settlement.disposition, Disposition::Retry { retries: 1, .. }));
 }
 
 #[test]
+fn what_is_told_of_an_attempt_is_what_was_recorded() {
+    let busy = || Exception::new("builtins", "OSError", "busy");
+    let told = |embed: &str, outcome| end(work(embed, "", Task::default()), outcome).1;
+    assert_eq!(told("", Outcome::Success("3".into())), Verdict::Succeeded("3".into()));
+    assert_eq!(told("", Outcome::Retry(Retry::default(), Some(busy()))), Verdict::Retried(busy()));
+    assert_eq!(told("", Outcome::Returned), Verdict::Silent);
+    // Its value could not be handed on.
+    let no_callback = told(r#""callbacks": [{"task": 1}]"#, Outcome::Success("3".into()));
+    assert!(matches!(no_callback, Verdict::Failed(_)), "{no_callback:?}");
+}
+
+#[test]
 fn a_rejected_message_is_kept_and_an_ignored_one_forgotten() {
-    let end = |outcome| settle().ended(ended(work("", "", Task::default()), outcome), NOW).settlement;
+    let end = |outcome| end(work("", "", Task::default()), outcome).0.settlement;
     let rejected = end(Outcome::Rejected { requeue: false });
     assert!(matches!(rejected.disposition, Disposition::DeadLetter(_)));
     assert_eq!(status(&rejected.records[0]), ("1", "FAILURE"));
