@@ -86,8 +86,8 @@ ledger: build python ## Full kill ledgers; ONLY=NAME for one
 FUZZ_SECONDS ?= 60
 
 .PHONY: fuzz
-fuzz: ## Every decoder under hostile bytes, FUZZ_SECONDS each; FUZZ_SEED=N for another order
-	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_KEEP=1 cargo test --release --locked -p petiole-protocol --test fuzz -- --nocapture
+fuzz: ## Every decoder under hostile bytes, FUZZ_SECONDS of a processor each; FUZZ_SEED=N for another order
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_KEEP=1 cargo test --release --locked -p petiole-contract -p petiole-protocol --test fuzz -- --nocapture
 
 .PHONY: bench
 bench: build python ## Side by side with Celery; ONLY=NAME for one
