@@ -43,6 +43,10 @@ pub struct Pool {
     pub tasks: BTreeMap<String, Task>,
     /// The limits of a task whose message, entry in `tasks` and queue say nothing else.
     pub defaults: Limits,
+    /// Seconds that running tasks may go on for once the worker is told to stop. What has not ended by then is killed and
+    /// goes back to its queue (Celery's `worker_soft_shutdown_timeout`); without end, when it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<f64>,
     /// Events of tasks are sent from the start (Celery's `worker_send_task_events`); otherwise once somebody asks for them.
     #[serde(default, skip_serializing_if = "is_off")]
     pub events: bool,

@@ -10,7 +10,7 @@ use petiole_process::admin::{Admin, AdminError};
 use petiole_process::log::Chain;
 use petiole_process::metrics::{RegisterError, Registry};
 use petiole_process::ready::Readiness;
-use petiole_process::shutdown::{self, ListenError};
+use petiole_process::shutdown::{ListenError, Stop};
 use tokio_util::sync::CancellationToken;
 
 use crate::admit::PoolError;
@@ -106,7 +106,7 @@ impl Flags {
         let pool: Pool =
             serde_json::from_slice(&text).map_err(|source| WorkerError::ParsePool { path, source })?;
 
-        let stop = shutdown::on_signal().map_err(WorkerError::Listen)?;
+        let stop = Stop::on_signal().map_err(WorkerError::Listen)?;
         let (ready, registry) = (Readiness::default(), Registry::default());
         let metrics = Metrics::new(&registry).map_err(WorkerError::Metrics)?;
         let admin = Admin::listen(admin).await.map_err(WorkerError::Admin)?;

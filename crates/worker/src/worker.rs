@@ -17,8 +17,8 @@ use petiole_broker::{Delivery, Disposition, Settlement, Tag};
 use petiole_contract::control::FromRunner;
 use petiole_contract::pool::Pool;
 use petiole_process::ready::Readiness;
+use petiole_process::shutdown::Stop;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Admission, Admit};
 use crate::connect::Connect;
@@ -74,6 +74,10 @@ pub struct Worker {
     pub(crate) said_alive: Instant,
     paused: bool,
     pub(crate) drain: Drain,
+    /// How long running tasks may go on for in a drain.
+    pub(crate) patience: Option<Duration>,
+    /// When that is over, in a drain.
+    pub(crate) drain_until: Option<Instant>,
     /// Endings that take more than one commit.
     pub(crate) endings: HashMap<Tag, Box<Ending>>,
     /// Deliveries that were acknowledged early, with something of them under way.
@@ -113,17 +117,15 @@ impl Worker {
             said_alive: Instant::now(),
             paused: false,
             drain: Drain::No,
+            patience: pool.drain.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            drain_until: None,
             endings: HashMap::new(),
             unfenced: HashSet::new(),
         })
     }
 
-    /// Works until `stop`, then drains.
-    pub async fn work(
-        mut self,
-        listener: tokio::net::UnixListener,
-        stop: CancellationToken,
-    ) -> Result<(), LeaseError> {
+    /// Works until it is told to stop, then drains.
+    pub async fn work(mut self, listener: tokio::net::UnixListener, stop: Stop) -> Result<(), LeaseError> {
         let (socket_events, mut socket) = mpsc::channel(SOCKET_EVENTS);
         let accepting = tokio::spawn(crate::socket::accept(listener, self.writers.clone(), socket_events));
         self.control.start(&self.connect);
@@ -131,7 +133,7 @@ impl Worker {
         let mut happened = Vec::new();
         let mut reported = Vec::new();
         let mut controlled = Vec::new();
-        let mut stopping = false;
+        let (mut stopping, mut hurrying) = (false, false);
         while !(stopping && self.drain == Drain::Drained) {
             let wake = self.wake();
             tokio::select! {
@@ -139,7 +141,8 @@ impl Worker {
                 _ = self.events.recv_many(&mut reported, SOCKET_EVENTS) , if !self.events.is_closed() => {}
                 _ = self.control.inbox.recv_many(&mut controlled, CONTROL_EVENTS) => {}
                 () = tokio::time::sleep_until(wake.into()) => {}
-                () = stop.cancelled(), if !stopping => stopping = true,
+                () = stop.drain.cancelled(), if !stopping => stopping = true,
+                () = stop.at_once.cancelled(), if !hurrying => (stopping, hurrying) = (true, true),
             }
             let now = Instant::now();
             self.paused = now.duration_since(self.said_alive) > PAUSED;
@@ -147,6 +150,9 @@ impl Worker {
             self.runs.tell_starts(self.control.events.wants_tasks());
             if stopping {
                 self.start_drain(now, &mut effects);
+            }
+            if hurrying || self.drain_until.is_some_and(|until| until <= now) {
+                self.runs.kill(&mut effects);
             }
             for event in reported.drain(..) {
                 self.session_event(event, now, &mut effects)?;

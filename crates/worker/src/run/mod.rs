@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use petiole_broker::Tag;
-use petiole_contract::control::FromRunner;
+use petiole_contract::control::{FromRunner, Status};
 use petiole_contract::pool::Mode;
 use petiole_contract::serve::FromHandler;
 
@@ -71,6 +71,8 @@ pub struct Runs {
     next: Attempt,
     concurrency: usize,
     draining: bool,
+    /// See [`Self::kill`].
+    killing: bool,
     tells_starts: bool,
     /// When [`Self::call_back`] last looked.
     looked: Option<Instant>,
@@ -100,6 +102,7 @@ impl Runs {
             next: 1,
             concurrency,
             draining: false,
+            killing: false,
             tells_starts: false,
             looked: None,
         }
@@ -191,7 +194,9 @@ impl Runs {
 
     /// The runner has said something.
     pub fn runner_says(&mut self, frame: FromRunner, payload: &Bytes, now: Instant, effects: &mut Effects) {
-        if let FromRunner::Exited(exited) = frame {
+        if let FromRunner::Exited(mut exited) = frame {
+            // What was killed because we wanted that is not to blame; what has ended by itself meanwhile has ended.
+            exited.abandoned |= self.killing && matches!(exited.status, Status::Signal(_));
             match &mut self.executor {
                 Executor::Exec(exec) => {
                     let attempt = exited.process;

@@ -5,3 +5,4 @@ mod broker;
 mod control;
 mod predecessor;
 mod rig;
+mod stopping;

@@ -1,12 +1,16 @@
 //! The pool's file, as the workers read it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use petiole_api::connection::{Connection, SecretKeyRef, Tls, ValueFrom};
 use petiole_api::duration::Expiry;
 use petiole_contract::pool::{Accept, Endpoint, Identity, Order, Pool, Results, Text};
 
 use crate::pool::validate::Validated;
+
+/// How long a worker has for giving back what it has killed.
+const GIVING_BACK: Duration = Duration::from_secs(5);
 
 /// The pool's file. `path` says where the worker finds a Secret's key.
 pub fn config(pool: &Validated, path: &dyn Fn(&SecretKeyRef) -> PathBuf) -> Pool {
@@ -30,8 +34,16 @@ pub fn config(pool: &Validated, path: &dyn Fn(&SecretKeyRef) -> PathBuf) -> Pool
         routes: Vec::new(),
         tasks: pool.tasks.clone(),
         defaults: pool.defaults.clone(),
+        drain: Some(drain(pool.grace_seconds)),
         events: false,
     }
+}
+
+/// How much of a grace period running tasks have. The rest is for killing them and giving their messages back in order:
+/// what the kubelet kills counts as a delivery that was lost.
+fn drain(grace_seconds: u64) -> f64 {
+    let grace = Duration::from_secs(grace_seconds);
+    grace.saturating_sub(GIVING_BACK).max(grace / 2).as_secs_f64()
 }
 
 fn endpoint(connection: &Connection<'_>, path: &dyn Fn(&SecretKeyRef) -> PathBuf) -> Endpoint {
@@ -50,5 +62,15 @@ fn endpoint(connection: &Connection<'_>, path: &dyn Fn(&SecretKeyRef) -> PathBuf
         identity: certificate.zip(key).map(|(certificate, key)| Identity { certificate, key }),
         sentinel_master: connection.sentinel.map(|sentinel| sentinel.master_name.clone()),
         key_prefix: connection.key_prefix.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grace_period_has_time_left_for_giving_back() {
+        assert_eq!([3630, 10, 4, 0].map(drain), [3625.0, 5.0, 2.0, 0.0]);
     }
 }
