@@ -21,7 +21,7 @@ class Completing:
     rate: Figure
     work: Work
     first: tuple[int, int]
-    """Units for the first look at our rate, and at Celery's: for it the work has to be small, to be complete in time."""
+    """Units for the first look at our rate, and at Celery's: small enough that all of its configurations get through."""
 
     @property
     def figures(self) -> tuple[Figure, ...]:

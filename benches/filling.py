@@ -36,7 +36,7 @@ class Filled:
 
 
 def fill(work: Work, units: int, target: Path, onto: Filled | None = None) -> Filled:
-    """Writes `target`, from which a Redis starts with so many units of work in the queue `celery`, and those of `onto`."""
+    """Writes `target`, from which a Redis starts with so many units in the queue `celery`, and those of `onto`."""
     share = -(-units // PUBLISHERS)
     say(f"filling the queue: {share * PUBLISHERS:,} times {work.name}")
     with (
