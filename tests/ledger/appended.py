@@ -11,6 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
+from typing import BinaryIO
 
 import hiredis
 
@@ -21,6 +22,9 @@ UNACKED = b"unacked"
 SEPARATOR = b"\x06\x16"
 #: Commands that change a list in a way that is not played back. A script of ours has none for a queue's lists.
 OTHERS = {b"LREM", b"LSET", b"LTRIM", b"LINSERT", b"LMOVE", b"RPOPLPUSH", b"BLMOVE", b"BRPOPLPUSH", b"LMPOP"}
+
+#: Bytes that are read at a time.
+CHUNK = 1 << 16
 
 Command = list[bytes]
 
@@ -38,15 +42,18 @@ def read(folder: Path) -> Iterator[Command]:
     """All commands of a server's append-only files, the oldest first. The last one may not be whole yet."""
     parts = sorted(folder.glob("appendonlydir/*.incr.aof"), key=lambda path: int(path.name.split(".")[-3]))
     for path in parts or [folder / "appendonly.aof"]:
-        yield from parse(path.read_bytes())
+        with path.open("rb") as file:
+            yield from parse(file)
 
 
-def parse(data: bytes) -> Iterator[Command]:
+def parse(file: BinaryIO) -> Iterator[Command]:
     """Cuts a file into commands: it is written as clients write."""
     reader = hiredis.Reader()
-    reader.feed(data)
-    while (command := reader.gets()) is not False:
-        yield command
+    # The reader moves what it has not read yet after each command: never feed it a whole file.
+    while chunk := file.read(CHUNK):
+        reader.feed(chunk)
+        while (command := reader.gets()) is not False:
+            yield command
 
 
 def transactions(commands: Iterable[Command]) -> Iterator[list[Command]]:

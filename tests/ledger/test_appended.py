@@ -1,6 +1,7 @@
 """Who took a message last is read from an append-only file."""
 
 import json
+from io import BytesIO
 
 import pytest
 from appended import Taker, last_takers, parse
@@ -19,7 +20,7 @@ def written(*commands: tuple[bytes | str, ...]) -> bytes:
 
 
 def takers(*commands: tuple[bytes | str, ...]) -> dict[str, Taker]:
-    return last_takers(parse(written(*commands)), "mixed")
+    return last_takers(parse(BytesIO(written(*commands))), "mixed")
 
 
 def test_what_is_popped_alone_was_taken_by_celery_even_if_it_was_never_written_down() -> None:
@@ -56,7 +57,7 @@ def test_the_oldest_message_is_the_one_that_is_taken() -> None:
 
 def test_a_file_that_is_still_being_written_is_read_as_far_as_it_goes() -> None:
     whole = written(("LPUSH", "mixed", message("a")), ("RPOP", "mixed"))
-    assert last_takers(parse(whole[:-3]), "mixed") == {"a": Taker.NOBODY}
+    assert last_takers(parse(BytesIO(whole[:-3])), "mixed") == {"a": Taker.NOBODY}
 
 
 def test_other_queues_do_not_count_and_a_change_that_cannot_be_played_back_is_an_error() -> None:
