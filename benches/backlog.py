@@ -26,10 +26,9 @@ def run(dumps: Dumps) -> Compared:
     side = Petiole(2)
     say(f"in turns: {side}")
     runs = in_turns(
-        {filled.units: lambda filled=filled: for_a_time(side, filled, WINDOW, WARM_UP) for filled in (large, small)},
-        TURNS,
+        {filled: lambda filled=filled: for_a_time(side, filled, WINDOW, WARM_UP) for filled in (large, small)}, TURNS
     )
     return {
-        RATE: (rate(runs[large.units]), rate(runs[small.units])),
-        MEMORY: (megabytes(runs[large.units]), megabytes(runs[small.units])),
+        RATE: (rate(runs[large]), rate(runs[small])),
+        MEMORY: (megabytes(runs[large]), megabytes(runs[small])),
     }

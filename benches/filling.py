@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 PUBLISHERS = os.cpu_count() or 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Filled:
     """A queue that is filled."""
 
@@ -28,6 +28,9 @@ class Filled:
     units: int
     ends: Sequence[str] = ()
     """The ids of the tasks with which the canvases end."""
+
+    def __str__(self) -> str:
+        return f"{self.units:,} times {self.work.name}"
 
     @property
     def tasks(self) -> int:
