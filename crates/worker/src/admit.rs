@@ -7,10 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use petiole_broker::Delivery;
+use petiole_broker::lost::{deliveries, history};
 use petiole_contract::pool::{self, Mode, Pool, RetryPolicy};
 use petiole_contract::template::{ParseError, Template};
 use petiole_process::log::Chain;
 use petiole_protocol::canvas::builtin::{Builtin, Mapping, accumulate, chain};
+use petiole_protocol::json::Object;
 use petiole_protocol::message::Message;
 use petiole_protocol::record::Exception;
 use petiole_protocol::revoked::Revoked;
@@ -72,6 +74,8 @@ pub mod reason {
     pub const EXPIRED: &str = "Expired";
     /// It was revoked.
     pub const REVOKED: &str = "Revoked";
+    /// Too many workers have ended while it ran.
+    pub const TOO_MANY_DELIVERIES: &str = "TooManyDeliveries";
 }
 
 /// Why a pool's tasks cannot be run.
@@ -95,6 +99,7 @@ enum Code<'a> {
 struct Queue {
     limits: pool::Limits,
     retry: Arc<RetryPolicy>,
+    max_deliveries: Option<u32>,
 }
 
 /// The tasks of a pool.
@@ -125,6 +130,7 @@ impl Admit {
         let queue = |queue: &pool::Queue| Queue {
             limits: queue.limits.clone(),
             retry: Arc::new(queue.retry.clone().unwrap_or_default()),
+            max_deliveries: queue.max_deliveries,
         };
         Ok(Self {
             plans: pool.tasks.iter().map(plan).collect::<Result<_, _>>()?,
@@ -189,6 +195,12 @@ impl Admit {
             let told = Told::Revoked(Exception::revoked());
             return discard(message, queue, reason::REVOKED, "it was revoked", told, false);
         }
+        if message.redelivered
+            && let Some(why) = self.is_poison(&envelope.headers, queue)
+        {
+            let told = Told::Failure(Exception::worker_lost(&format!("Worker exited prematurely: {why}.")));
+            return discard(message, queue, reason::TOO_MANY_DELIVERIES, why, told, true);
+        }
         let Some(code) = self.code(&message.task) else {
             let why = "the pool has no task of this name: add it to spec.tasks, or send it to another queue";
             let told = Told::Failure(Exception::not_registered(&message.task));
@@ -208,6 +220,20 @@ impl Admit {
                 Admission::Run(Box::new(Work { queue, message, plan, limits, retry, mapping: None, raw }))
             }
         }
+    }
+
+    /// Why a message is not tried again that its workers did not survive.
+    fn is_poison(&self, headers: &Object, queue: usize) -> Option<String> {
+        let most = self.queues.get(queue)?.max_deliveries?.max(1);
+        let lost = deliveries(headers);
+        if lost < most {
+            return None;
+        }
+        let last = history(headers).pop();
+        let last = last
+            .map(|it| format!("; the last one, {} ({}), at {:.0}: {}", it.worker, it.host, it.at, it.how));
+        let workers = if lost == 1 { "1 worker has".to_owned() } else { format!("{lost} workers have") };
+        Some(format!("{workers} ended while it ran{}", last.unwrap_or_default()))
     }
 
     /// What runs under this name: what the pool lists comes before Celery's own.
@@ -384,6 +410,45 @@ mod tests {
         assert_eq!(limits_of(&admit, 1, "tasks.slow", none()), (Some(300.0), Some(200.0)));
         admit.limit("tasks.add".to_owned(), Limits { soft: None, hard: Some(90.0) });
         assert_eq!(limits_of(&admit, 1, "tasks.add", none()), (Some(60.0), Some(30.0)));
+    }
+
+    /// What a queue that gives a message so many deliveries makes of one that has lost so many.
+    fn admitted(most: Option<u32>, lost: u32, redelivered: bool) -> Admission {
+        let mut admit = admit();
+        admit.queues[0].max_deliveries = most;
+        let mut message: serde_json::Value = serde_json::from_str(&conformance::message("1", 0)).unwrap();
+        let how =
+            json!([{ "at": "2026-11-21T10:00:00Z", "worker": "w", "host": "pod-1", "how": "it was gone" }]);
+        for (name, value) in [
+            ("petiole-deliveries", json!(lost)),
+            ("redelivered", json!(redelivered)),
+            ("petiole-history", how),
+        ] {
+            message["headers"][name] = value;
+        }
+        let envelope = Envelope::from_redis(message.to_string().as_bytes());
+        let delivery = Delivery { tag: 1, queue: 0, envelope };
+        admit.admit(delivery, &Revoked::default(), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_message_that_was_lost_too_often_is_given_up_and_says_how() {
+        let Admission::Discard(discarded) = admitted(Some(3), 3, true) else { panic!("it runs") };
+        assert_eq!(discarded.reason, reason::TOO_MANY_DELIVERIES);
+        assert!(discarded.dead_letter);
+        let why = "3 workers have ended while it ran; the last one, w (pod-1), at 2026-11-21T10:00:00Z: it was gone";
+        assert_eq!(discarded.why, why);
+        let Told::Failure(exception) = discarded.told else { panic!("no failure") };
+        assert_eq!(exception, Exception::worker_lost(&format!("Worker exited prematurely: {why}.")));
+    }
+
+    #[test]
+    fn a_message_that_was_lost_less_often_or_may_be_lost_for_ever_runs() {
+        for (most, lost) in [(Some(3), 2), (Some(1), 0), (Some(0), 0), (None, 100)] {
+            assert!(matches!(admitted(most, lost, true), Admission::Run(_)), "{most:?} {lost}");
+        }
+        // Nobody has restored it: a client has written the header.
+        assert!(matches!(admitted(Some(1), 7, false), Admission::Run(_)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The state machine, driven by frames.
 
+mod note;
 mod revoke;
 
 use std::sync::Arc;

@@ -3,5 +3,6 @@
 
 mod broker;
 mod control;
+mod poison;
 mod predecessor;
 mod rig;
