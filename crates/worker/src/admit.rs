@@ -195,9 +195,10 @@ impl Admit {
             let told = Told::Revoked(Exception::revoked());
             return discard(message, queue, reason::REVOKED, "it was revoked", told, false);
         }
-        if message.redelivered
-            && let Some(why) = self.is_poison(&envelope.headers, queue)
-        {
+        let lost = if message.redelivered { deliveries(&envelope.headers) } else { 0 };
+        let most = self.queues.get(queue).and_then(|queue| queue.max_deliveries).unwrap_or(u32::MAX).max(1);
+        if lost >= most {
+            let why = too_many_deliveries(lost, &envelope.headers);
             let told = Told::Failure(Exception::worker_lost(&format!("Worker exited prematurely: {why}.")));
             return discard(message, queue, reason::TOO_MANY_DELIVERIES, why, told, true);
         }
@@ -211,29 +212,18 @@ impl Admit {
         {
             return Admission::Hold(eta, Box::new(message));
         }
+        let last_chance = lost > 0 && lost + 1 >= most;
         match code {
-            Code::Own(builtin) => self.builtin(builtin, message, queue),
+            Code::Own(builtin) => self.builtin(builtin, message, queue, last_chance),
             Code::Of(plan) => {
                 let limits = self.limits(&message, &plan.task, queue);
                 let raw = plan.task.acks_early.then(|| envelope.to_redis());
                 let (plan, retry) = (plan.clone(), self.retry(plan, queue));
-                Admission::Run(Box::new(Work { queue, message, plan, limits, retry, mapping: None, raw }))
+                let mapping = None;
+                let work = Work { queue, message, plan, limits, retry, mapping, last_chance, raw };
+                Admission::Run(Box::new(work))
             }
         }
-    }
-
-    /// Why a message is not tried again that its workers did not survive.
-    fn is_poison(&self, headers: &Object, queue: usize) -> Option<String> {
-        let most = self.queues.get(queue)?.max_deliveries?.max(1);
-        let lost = deliveries(headers);
-        if lost < most {
-            return None;
-        }
-        let last = history(headers).pop();
-        let last = last
-            .map(|it| format!("; the last one, {} ({}), at {:.0}: {}", it.worker, it.host, it.at, it.how));
-        let workers = if lost == 1 { "1 worker has".to_owned() } else { format!("{lost} workers have") };
-        Some(format!("{workers} ended while it ran{}", last.unwrap_or_default()))
     }
 
     /// What runs under this name: what the pool lists comes before Celery's own.
@@ -243,10 +233,11 @@ impl Admit {
     }
 
     /// A task that every Celery worker has.
-    fn builtin(&self, builtin: Builtin, message: Message, queue: usize) -> Admission {
+    fn builtin(&self, builtin: Builtin, message: Message, queue: usize, last_chance: bool) -> Admission {
         let work = |message, plan: &Arc<Plan>, mapping, limits| {
             let retry = self.retry(plan, queue);
-            Box::new(Work { queue, message, plan: plan.clone(), limits, retry, mapping, raw: None })
+            let plan = plan.clone();
+            Box::new(Work { queue, message, plan, limits, retry, mapping, last_chance, raw: None })
         };
         let ended = |message, outcome| {
             Admission::Ended(work(message, &Arc::default(), None, Limits::default()), outcome)
@@ -309,6 +300,15 @@ impl Admit {
         let soft = soft.filter(|soft| hard.is_none_or(|hard| *soft < hard));
         Limits { soft, hard }
     }
+}
+
+/// Why a message is not run that its workers did not outlive.
+fn too_many_deliveries(lost: u32, headers: &Object) -> String {
+    let workers = if lost == 1 { "1 worker has".to_owned() } else { format!("{lost} workers have") };
+    let last = history(headers).pop();
+    let last =
+        last.map(|it| format!("; the last one, {} ({}), at {:.0}: {}", it.worker, it.host, it.at, it.how));
+    format!("{workers} ended while it ran{}", last.unwrap_or_default())
 }
 
 fn discard(
@@ -444,11 +444,16 @@ mod tests {
 
     #[test]
     fn a_message_that_was_lost_less_often_or_may_be_lost_for_ever_runs() {
-        for (most, lost) in [(Some(3), 2), (Some(1), 0), (Some(0), 0), (None, 100)] {
-            assert!(matches!(admitted(most, lost, true), Admission::Run(_)), "{most:?} {lost}");
+        let last_chance = |most, lost, redelivered| match admitted(most, lost, redelivered) {
+            Admission::Run(work) => work.last_chance,
+            other => panic!("{other:?}"),
+        };
+        assert!(last_chance(Some(3), 2, true));
+        for (most, lost) in [(Some(3), 1), (Some(1), 0), (Some(0), 0), (None, 100)] {
+            assert!(!last_chance(most, lost, true), "{most:?} {lost}");
         }
         // Nobody has restored it: a client has written the header.
-        assert!(matches!(admitted(Some(1), 7, false), Admission::Run(_)));
+        assert!(!last_chance(Some(1), 7, false));
     }
 
     #[test]

@@ -344,6 +344,7 @@ mod tests {
                 limits: Limits::default(),
                 retry: Arc::new(retry),
                 mapping: None,
+                last_chance: false,
                 raw: None,
             };
             Ended { tag: 1, work: Box::new(work), outcome, took: Some(Duration::from_secs(1)) }

@@ -94,7 +94,8 @@ mod tests {
         );
         let message = Message::read(&Envelope::from_redis(raw.as_bytes()).unwrap()).unwrap();
         let (plan, limits, retry) = (Arc::default(), Limits::default(), Arc::default());
-        let work = Work { queue: 0, message, plan, limits, retry, mapping: None, raw: None };
+        let work =
+            Work { queue: 0, message, plan, limits, retry, mapping: None, last_chance: false, raw: None };
         runs.take(tag, Box::new(work), now, &mut Effects::default());
     }
 

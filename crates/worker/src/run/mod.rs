@@ -119,7 +119,7 @@ impl Runs {
             return 0;
         }
         let ahead = self.window.ahead(self.concurrency);
-        let wants = (self.concurrency + ahead).saturating_sub(self.attempts.len());
+        let wants = (self.concurrency + ahead + self.aside()).saturating_sub(self.attempts.len());
         let worth_a_batch = wants >= BATCH || ahead < BATCH;
         if worth_a_batch { wants } else { 0 }
     }
@@ -254,6 +254,7 @@ impl Runs {
 
     /// Hands out what waits. Called once after a batch of frames, so that a batch of runs leaves by one write.
     pub fn give(&mut self, now: Instant, effects: &mut Effects) {
+        self.next_chance();
         while let Some(attempt) = self.waiting.front().copied() {
             if self.keeps_places() {
                 return;
@@ -308,6 +309,7 @@ impl Runs {
         if let Executor::Serve(serve) = &mut self.executor {
             serve.tick(now, self.draining, effects);
         }
+        self.lose_patience(now, effects);
         while let Some(attempt) = self.waiting.front().copied() {
             match self.attempts.get(&attempt) {
                 Some(run) if now.duration_since(run.since) < PATIENCE => break,

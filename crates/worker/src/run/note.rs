@@ -8,13 +8,17 @@
 //! A message that has come back may be the one that took its last worker down, and may do it again in its first
 //! millisecond: it begins only when the broker knows of it. For all others that would cost a round trip each. While it
 //! is noted a place is kept for it, and it is never given ahead: what is noted begins.
+//!
+//! Of those that would be given up after one more loss, only one begins at a time: whatever it does to its worker, the
+//! others are not there when it happens.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use petiole_broker::Tag;
 
 use super::attempt::{Note, Run, State};
-use super::{Attempt, Effects, Executor, Runs};
+use super::{Attempt, Effects, Executor, PATIENCE, Runs};
 use crate::outcome::Outcome;
 
 /// Attempts that are to be noted before they begin.
@@ -24,6 +28,8 @@ pub(super) struct Unnoted {
     new: Vec<Attempt>,
     /// The note under way has them.
     under_way: Vec<Attempt>,
+    /// They have one chance left, and another that has one runs.
+    aside: VecDeque<Attempt>,
 }
 
 impl Runs {
@@ -83,16 +89,50 @@ impl Runs {
         self.waiting.pop_front();
         if self.draining {
             self.end(attempt, Outcome::Returned, now, effects);
+        } else if self.attempts.get(&attempt).is_some_and(|run| run.work.last_chance) && self.risks() {
+            self.unnoted.aside.push_back(attempt);
         } else {
             self.unnoted.new.push(attempt);
         }
         true
     }
 
+    /// Lets the next one begin that has one chance left, when no other does.
+    pub(super) fn next_chance(&mut self) {
+        if !self.unnoted.aside.is_empty()
+            && !self.risks()
+            && let Some(attempt) = self.unnoted.aside.pop_front()
+        {
+            self.waiting.push_front(attempt);
+        }
+    }
+
+    /// How many attempts wait for another one's end, and take no place.
+    pub(super) fn aside(&self) -> usize {
+        self.unnoted.aside.len().min(self.concurrency)
+    }
+
+    /// Gives back those that have waited aside for too long: another worker may let them begin.
+    pub(super) fn lose_patience(&mut self, now: Instant, effects: &mut Effects) {
+        while let Some(attempt) = self.unnoted.aside.front().copied() {
+            if self.attempts.get(&attempt).is_some_and(|run| now.duration_since(run.since) < PATIENCE) {
+                return;
+            }
+            self.unnoted.aside.pop_front();
+            self.end(attempt, Outcome::Returned, now, effects);
+        }
+    }
+
+    /// Whether something begins or runs that has one chance left.
+    fn risks(&self) -> bool {
+        let begins = |(attempt, run): (&Attempt, &Run)| run.begins() || self.unnoted.new.contains(attempt);
+        self.attempts.iter().any(|it| it.1.work.last_chance && begins(it))
+    }
+
     /// Forgets those that are to be noted.
     pub(super) fn take_unnoted(&mut self) -> Vec<Attempt> {
-        let Unnoted { new, under_way } = std::mem::take(&mut self.unnoted);
-        [under_way, new].concat()
+        let Unnoted { new, under_way, aside } = std::mem::take(&mut self.unnoted);
+        [under_way, new, aside.into()].concat()
     }
 }
 

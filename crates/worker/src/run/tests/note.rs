@@ -110,3 +110,43 @@ fn what_is_revoked_while_it_is_noted_does_not_start() {
     assert!(sent(&noted(&mut exec.runs, now), RUNNER).is_empty());
     assert_eq!(sent(&exec.take(2, Limits::default()), RUNNER).len(), 1);
 }
+
+fn take_last_chance(runs: &mut Runs, tag: Tag, now: Instant) {
+    let mut work = come_back();
+    work.last_chance = true;
+    runs.take(tag, work, now, &mut Effects::default());
+}
+
+#[test]
+fn of_those_with_one_chance_left_one_begins_at_a_time_and_takes_no_place_of_others() {
+    let mut exec = Exec::of(3);
+    let now = exec.now;
+    for tag in [1, 2] {
+        take_last_chance(&mut exec.runs, tag, now);
+    }
+    exec.take(3, Limits::default());
+    assert_eq!(exec.runs.wants(), 1);
+    assert_eq!(sorted(exec.runs.note()), [1, 3]);
+    assert_eq!(sent(&noted(&mut exec.runs, now), RUNNER).len(), 1);
+    assert!(!exec.runs.waits_for_note());
+    exec.says(exited(1, Status::Code(0), ""), b"");
+    assert!(exec.runs.waits_for_note());
+    assert_eq!(sorted(exec.runs.note()), [2, 3]);
+    assert_eq!(sent(&noted(&mut exec.runs, now), RUNNER).len(), 1);
+}
+
+#[test]
+fn who_waits_aside_for_too_long_goes_back() {
+    let mut exec = Exec::of(3);
+    let now = exec.now;
+    for tag in [1, 2] {
+        take_last_chance(&mut exec.runs, tag, now);
+    }
+    exec.runs.note();
+    noted(&mut exec.runs, now);
+    assert_eq!(outcomes(&exec.after(1)), [(2, Outcome::Returned)]);
+    let mut effects = Effects::default();
+    take_last_chance(&mut exec.runs, 4, exec.now);
+    exec.runs.drain(exec.now, &mut effects);
+    assert_eq!(outcomes(&effects), [(4, Outcome::Returned)]);
+}
