@@ -374,20 +374,6 @@ impl Runs {
         self.waiting.push_front(attempt);
     }
 
-    /// Only what was given and has not started may wait again: anything else would run twice.
-    fn wait_again(&mut self, attempt: Attempt) {
-        let Some(run) = self.attempts.get_mut(&attempt) else { return };
-        let State::Given { process } = run.state else { return };
-        if let Executor::Serve(serve) = &mut self.executor {
-            serve.came_back(process);
-        }
-        run.state = State::Waiting;
-        if run.note == Note::Written {
-            run.note = Note::Needed;
-        }
-        self.waiting.push_front(attempt);
-    }
-
     fn limit(&mut self, attempt: Attempt, limit: Limit, effects: &mut Effects) {
         let Some(run) = self.attempts.get_mut(&attempt) else { return };
         let State::Started { process, soft, hard } = &mut run.state else { return };
