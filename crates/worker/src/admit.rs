@@ -7,10 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use petiole_broker::Delivery;
+use petiole_broker::lost::{deliveries, history};
 use petiole_contract::pool::{self, Mode, Pool, RetryPolicy};
 use petiole_contract::template::{ParseError, Template};
 use petiole_process::log::Chain;
 use petiole_protocol::canvas::builtin::{Builtin, Mapping, accumulate, chain};
+use petiole_protocol::json::Object;
 use petiole_protocol::message::Message;
 use petiole_protocol::record::Exception;
 use petiole_protocol::revoked::Revoked;
@@ -72,6 +74,8 @@ pub mod reason {
     pub const EXPIRED: &str = "Expired";
     /// It was revoked.
     pub const REVOKED: &str = "Revoked";
+    /// Too many workers have ended while it ran.
+    pub const TOO_MANY_DELIVERIES: &str = "TooManyDeliveries";
 }
 
 /// Why a pool's tasks cannot be run.
@@ -95,6 +99,7 @@ enum Code<'a> {
 struct Queue {
     limits: pool::Limits,
     retry: Arc<RetryPolicy>,
+    max_deliveries: Option<u32>,
 }
 
 /// The tasks of a pool.
@@ -125,6 +130,7 @@ impl Admit {
         let queue = |queue: &pool::Queue| Queue {
             limits: queue.limits.clone(),
             retry: Arc::new(queue.retry.clone().unwrap_or_default()),
+            max_deliveries: queue.max_deliveries,
         };
         Ok(Self {
             plans: pool.tasks.iter().map(plan).collect::<Result<_, _>>()?,
@@ -189,6 +195,13 @@ impl Admit {
             let told = Told::Revoked(Exception::revoked());
             return discard(message, queue, reason::REVOKED, "it was revoked", told, false);
         }
+        let lost = if message.redelivered { deliveries(&envelope.headers) } else { 0 };
+        let most = self.queues.get(queue).and_then(|queue| queue.max_deliveries).unwrap_or(u32::MAX).max(1);
+        if lost >= most {
+            let why = too_many_deliveries(lost, &envelope.headers);
+            let told = Told::Failure(Exception::worker_lost(&format!("Worker exited prematurely: {why}.")));
+            return discard(message, queue, reason::TOO_MANY_DELIVERIES, why, told, true);
+        }
         let Some(code) = self.code(&message.task) else {
             let why = "the pool has no task of this name: add it to spec.tasks, or send it to another queue";
             let told = Told::Failure(Exception::not_registered(&message.task));
@@ -199,13 +212,16 @@ impl Admit {
         {
             return Admission::Hold(eta, Box::new(message));
         }
+        let last_chance = lost > 0 && lost + 1 >= most;
         match code {
-            Code::Own(builtin) => self.builtin(builtin, message, queue),
+            Code::Own(builtin) => self.builtin(builtin, message, queue, last_chance),
             Code::Of(plan) => {
                 let limits = self.limits(&message, &plan.task, queue);
                 let raw = plan.task.acks_early.then(|| envelope.to_redis());
                 let (plan, retry) = (plan.clone(), self.retry(plan, queue));
-                Admission::Run(Box::new(Work { queue, message, plan, limits, retry, mapping: None, raw }))
+                let mapping = None;
+                let work = Work { queue, message, plan, limits, retry, mapping, last_chance, raw };
+                Admission::Run(Box::new(work))
             }
         }
     }
@@ -217,10 +233,11 @@ impl Admit {
     }
 
     /// A task that every Celery worker has.
-    fn builtin(&self, builtin: Builtin, message: Message, queue: usize) -> Admission {
+    fn builtin(&self, builtin: Builtin, message: Message, queue: usize, last_chance: bool) -> Admission {
         let work = |message, plan: &Arc<Plan>, mapping, limits| {
             let retry = self.retry(plan, queue);
-            Box::new(Work { queue, message, plan: plan.clone(), limits, retry, mapping, raw: None })
+            let plan = plan.clone();
+            Box::new(Work { queue, message, plan, limits, retry, mapping, last_chance, raw: None })
         };
         let ended = |message, outcome| {
             Admission::Ended(work(message, &Arc::default(), None, Limits::default()), outcome)
@@ -283,6 +300,15 @@ impl Admit {
         let soft = soft.filter(|soft| hard.is_none_or(|hard| *soft < hard));
         Limits { soft, hard }
     }
+}
+
+/// Why a message is not run that its workers did not outlive.
+fn too_many_deliveries(lost: u32, headers: &Object) -> String {
+    let workers = if lost == 1 { "1 worker has".to_owned() } else { format!("{lost} workers have") };
+    let last = history(headers).pop();
+    let last =
+        last.map(|it| format!("; the last one, {} ({}), at {:.0}: {}", it.worker, it.host, it.at, it.how));
+    format!("{workers} ended while it ran{}", last.unwrap_or_default())
 }
 
 fn discard(
@@ -384,6 +410,50 @@ mod tests {
         assert_eq!(limits_of(&admit, 1, "tasks.slow", none()), (Some(300.0), Some(200.0)));
         admit.limit("tasks.add".to_owned(), Limits { soft: None, hard: Some(90.0) });
         assert_eq!(limits_of(&admit, 1, "tasks.add", none()), (Some(60.0), Some(30.0)));
+    }
+
+    /// What a queue that gives a message so many deliveries makes of one that has lost so many.
+    fn admitted(most: Option<u32>, lost: u32, redelivered: bool) -> Admission {
+        let mut admit = admit();
+        admit.queues[0].max_deliveries = most;
+        let mut message: serde_json::Value = serde_json::from_str(&conformance::message("1", 0)).unwrap();
+        let how =
+            json!([{ "at": "2026-11-21T10:00:00Z", "worker": "w", "host": "pod-1", "how": "it was gone" }]);
+        for (name, value) in [
+            ("petiole-deliveries", json!(lost)),
+            ("redelivered", json!(redelivered)),
+            ("petiole-history", how),
+        ] {
+            message["headers"][name] = value;
+        }
+        let envelope = Envelope::from_redis(message.to_string().as_bytes());
+        let delivery = Delivery { tag: 1, queue: 0, envelope };
+        admit.admit(delivery, &Revoked::default(), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_message_that_was_lost_too_often_is_given_up_and_says_how() {
+        let Admission::Discard(discarded) = admitted(Some(3), 3, true) else { panic!("it runs") };
+        assert_eq!(discarded.reason, reason::TOO_MANY_DELIVERIES);
+        assert!(discarded.dead_letter);
+        let why = "3 workers have ended while it ran; the last one, w (pod-1), at 2026-11-21T10:00:00Z: it was gone";
+        assert_eq!(discarded.why, why);
+        let Told::Failure(exception) = discarded.told else { panic!("no failure") };
+        assert_eq!(exception, Exception::worker_lost(&format!("Worker exited prematurely: {why}.")));
+    }
+
+    #[test]
+    fn a_message_that_was_lost_less_often_or_may_be_lost_for_ever_runs() {
+        let last_chance = |most, lost, redelivered| match admitted(most, lost, redelivered) {
+            Admission::Run(work) => work.last_chance,
+            other => panic!("{other:?}"),
+        };
+        assert!(last_chance(Some(3), 2, true));
+        for (most, lost) in [(Some(3), 1), (Some(1), 0), (Some(0), 0), (None, 100)] {
+            assert!(!last_chance(most, lost, true), "{most:?} {lost}");
+        }
+        // Nobody has restored it: a client has written the header.
+        assert!(!last_chance(Some(1), 7, false));
     }
 
     #[test]

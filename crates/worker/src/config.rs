@@ -123,7 +123,8 @@ impl Flags {
             nodename,
             "worker starts"
         );
-        let connect = Arc::new(RedisConnect::new(&pool, identity.clone()));
+        let host = nodename.split_once('@').map_or(&*nodename, |(_, host)| host);
+        let connect = Arc::new(RedisConnect::new(&pool, host.to_owned()));
         let worker = Worker::new(&pool, identity, nodename, connect, ready.clone(), metrics)
             .map_err(WorkerError::Pool)?;
 

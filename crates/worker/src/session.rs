@@ -21,6 +21,7 @@ use crate::commit::{Committed, Committer, commit};
 use crate::connect::{Connect, Holder};
 use crate::join::join;
 use crate::lease::{LeaseError, LeaseEvent, keep};
+use crate::noting::note;
 use crate::receive::{Holding, Receipt, receive};
 use crate::settle::{Complete, Joined};
 
@@ -46,6 +47,8 @@ pub enum SessionEvent {
         /// They answer a request; the next may be made.
         answer: bool,
     },
+    /// The broker knows which attempts have begun: what [`Session::note`] was given.
+    Noted,
     /// Something was committed.
     Committed(Committed),
     /// The header of a chord was read that this delivery has completed.
@@ -60,6 +63,7 @@ pub struct Session {
     events: mpsc::UnboundedSender<SessionEvent>,
     requests: mpsc::Sender<usize>,
     commits: mpsc::UnboundedSender<Settlement>,
+    notes: mpsc::UnboundedSender<Vec<Tag>>,
     joins: mpsc::UnboundedSender<(Tag, Complete)>,
     released: oneshot::Receiver<()>,
     stop: CancellationToken,
@@ -77,6 +81,7 @@ impl Session {
         let (holding, holder) = (Holding::default(), Arc::<OnceLock<_>>::default());
         let (requests, request_inbox) = mpsc::channel(1);
         let (commits, commit_inbox) = mpsc::unbounded_channel();
+        let (notes, note_inbox) = mpsc::unbounded_channel();
         let (joins, join_inbox) = mpsc::unbounded_channel();
         let (events, inbox) = mpsc::unbounded_channel();
         let (lease_events, lease_inbox) = mpsc::unbounded_channel();
@@ -89,6 +94,7 @@ impl Session {
             holder: holder.clone(),
             requests: request_inbox,
             commits: commit_inbox,
+            notes: note_inbox,
             joins: join_inbox,
             lease: lease_inbox,
             events: events.clone(),
@@ -101,6 +107,7 @@ impl Session {
             events,
             requests,
             commits,
+            notes,
             joins,
             released,
             stop,
@@ -119,6 +126,11 @@ impl Session {
     pub fn commit(&self, settlement: Settlement) {
         // The receiving end is gone only when the session has ended, and then nothing may be written.
         let _ = self.commits.send(settlement);
+    }
+
+    /// Tells the broker which attempts have begun: all of them. [`SessionEvent::Noted`] answers.
+    pub fn note(&self, tags: Vec<Tag>) {
+        let _ = self.notes.send(tags);
     }
 
     /// Has the header of a chord read that is complete.
@@ -164,6 +176,7 @@ struct Work {
     holder: Arc<OnceLock<Arc<dyn Holder>>>,
     requests: mpsc::Receiver<usize>,
     commits: mpsc::UnboundedReceiver<Settlement>,
+    notes: mpsc::UnboundedReceiver<Vec<Tag>>,
     joins: mpsc::UnboundedReceiver<(Tag, Complete)>,
     lease: mpsc::UnboundedReceiver<LeaseEvent>,
     events: mpsc::UnboundedSender<SessionEvent>,
@@ -187,6 +200,7 @@ impl Work {
         let (receipts, mut receipt_inbox) = mpsc::unbounded_channel();
         let (done, mut done_inbox) = mpsc::unbounded_channel();
         let receiving = receive(consumer.clone(), self.holding.clone(), self.requests, receipts);
+        let noting = note(consumer.clone(), self.notes, self.events.clone());
         let joining = read_headers(store.clone(), self.joins, self.events.clone());
         let committing = commit(Committer { consumer, store }, self.commits, done);
         let events = self.events;
@@ -212,7 +226,7 @@ impl Work {
                 }
             }
         };
-        tokio::join!(receiving, committing, joining, forward);
+        tokio::join!(receiving, committing, noting, joining, forward);
     }
 
     async fn connected(&self) -> (Arc<dyn Holder>, Option<Arc<dyn Store>>) {

@@ -23,6 +23,8 @@ pub struct Work {
     pub retry: Arc<RetryPolicy>,
     /// The calls of `celery.map` that are left, and the arguments of the one under way.
     pub mapping: Option<(Mapping, String)>,
+    /// One more lost delivery, and its message is given up.
+    pub last_chance: bool,
     /// The message as it came, where it is acknowledged before its task runs: it may have to be sent again.
     pub raw: Option<Vec<u8>>,
 }

@@ -26,6 +26,7 @@ use crate::control::Control;
 use crate::drain::Drain;
 use crate::lease::LeaseError;
 use crate::metrics::Metrics;
+use crate::noting::Noting;
 use crate::predecessor::{self, Incarnations};
 use crate::run::{Effects, Ended, Peer, Runs};
 use crate::session::{Session, SessionEvent};
@@ -66,6 +67,7 @@ pub struct Worker {
     events: mpsc::UnboundedReceiver<SessionEvent>,
     pub(crate) requested: bool,
     pub(crate) working: bool,
+    pub(crate) noting: Noting,
     writers: Writers,
     pub(crate) runner: Option<Peer>,
     pub(crate) ready: Readiness,
@@ -110,6 +112,7 @@ impl Worker {
             events,
             requested: false,
             working: false,
+            noting: Noting::default(),
             writers: Writers::default(),
             runner: None,
             ready,
@@ -166,6 +169,7 @@ impl Worker {
             self.runs.tick(now, &mut effects);
             self.runs.give(now, &mut effects);
             self.apply(effects);
+            self.note(now);
             self.ask();
             self.stay_alive(now);
             self.speak(now);
@@ -187,6 +191,7 @@ impl Worker {
         self.events = events;
         self.requested = false;
         self.working = false;
+        self.noting = Noting::default();
         Ok(())
     }
 
@@ -231,6 +236,10 @@ impl Worker {
                 for message in messages {
                     self.admit(message, wall, now, effects);
                 }
+            }
+            SessionEvent::Noted => {
+                self.noting.written();
+                self.runs.noted(now, effects);
             }
             SessionEvent::Committed(committed) => self.committed(committed),
             SessionEvent::Joined(tag, complete, joined) => self.joined(tag, complete, &joined),

@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use petiole_protocol::envelope::Envelope;
 
-use super::state::{Lost, Taken};
+use super::state::Taken;
 use super::{MemoryBroker, milliseconds};
+use crate::lost::End;
 use crate::{
     Attempts, BrokerError, Consumer, Delivery, Disposition, Held, Lease, Settled, Settlement, Tag, Worker,
 };
@@ -140,6 +141,7 @@ impl Lease for MemoryWorker {
     }
 
     async fn release(&self) -> Result<(), BrokerError> {
-        self.broker.change("release the lease", |state, _| state.end(self.name(), Lost::Uncounted)).map(drop)
+        let release = |state: &mut super::State, now| state.end(self.name(), End::GivenUp, now);
+        self.broker.change("release the lease", release).map(drop)
     }
 }

@@ -9,7 +9,9 @@ use petiole_results::redis::Connection;
 use super::abandoned::Abandoned;
 use super::keys::{Keys, SCHEMA};
 use super::scripts::{BEAT, REGISTER, RENEW, RETURN_DUE, SWEEP};
+use super::unknown::Unknown;
 use super::{Config, Queue, Timeouts, during, inspect, milliseconds, restore, tag};
+use crate::lost::End;
 use crate::{BrokerError, Held, Lease, Worker};
 
 /// Into so many parts the visibility timeout is cut; in each, what is held is renewed once for Celery's workers, so
@@ -27,6 +29,7 @@ pub struct RedisLease {
     config: Config,
     queues: Vec<Queue>,
     abandoned: Abandoned,
+    unknown: Unknown,
     /// When what is held was last made young again.
     renewed: Mutex<Instant>,
 }
@@ -46,6 +49,7 @@ impl RedisLease {
             connection: Connection::new(config.broker.clone(), timeouts),
             queues: Queue::all(&keys, &config.worker),
             abandoned: Abandoned::new(config.visibility_timeout),
+            unknown: Unknown::default(),
             renewed: Mutex::new(Instant::now()),
             keys,
             config,
@@ -109,8 +113,14 @@ impl RedisLease {
             self.connection.run(call).await.map_err(during("sweep for workers that have ended"))?;
         let mut restored = 0;
         for (incarnation, known) in swept {
-            let Some(worker) = inspect::read_worker(&incarnation, known.as_deref()) else { continue };
-            let count = restore::restore(&self.connection, &self.keys, &worker).await?;
+            let worker = match inspect::read_worker(&incarnation, known.as_deref()) {
+                Some(worker) => worker,
+                None => match self.unknown.look(&self.connection, &self.keys, &incarnation).await? {
+                    Some(worker) => worker,
+                    None => continue,
+                },
+            };
+            let count = restore::restore(&self.connection, &self.keys, &worker, End::RanOut).await?;
             tracing::info!(worker = incarnation, host = worker.host, count, "a worker's lease has ended");
             restored += count;
         }
@@ -160,8 +170,8 @@ impl Lease for RedisLease {
 
     async fn release(&self) -> Result<(), BrokerError> {
         let worker: &Worker = &self.config.worker;
-        inspect::end(&self.connection, &self.keys, &worker.incarnation, inspect::By::Itself).await?;
-        restore::restore(&self.connection, &self.keys, worker).await?;
+        inspect::end(&self.connection, &self.keys, &worker.incarnation, End::GivenUp).await?;
+        restore::restore(&self.connection, &self.keys, worker, End::GivenUp).await?;
         Ok(())
     }
 }

@@ -50,9 +50,9 @@ struct Handler {
 }
 
 impl Handler {
-    /// How many runs it may have.
-    fn room(&self) -> usize {
-        self.concurrency + if self.hangs { 0 } else { self.prefetch }
+    /// How many runs it may have. Nothing that has come back is given ahead.
+    fn room(&self, came_back: bool) -> usize {
+        self.concurrency + if self.hangs || came_back { 0 } else { self.prefetch }
     }
 }
 
@@ -168,10 +168,11 @@ impl Serve {
         work: &Work,
         effects: &mut Effects,
     ) -> Option<Result<u64, Exception>> {
+        let came_back = work.message.redelivered;
         let (process, handler) = self
             .handlers
             .iter_mut()
-            .filter(|(_, handler)| handler.peer.is_some() && handler.given < handler.room())
+            .filter(|(_, handler)| handler.peer.is_some() && handler.given < handler.room(came_back))
             .min_by_key(|(_, handler)| handler.given)?;
         let peer = handler.peer?;
         let message = &work.message;
@@ -193,6 +194,12 @@ impl Serve {
         }
         handler.given += 1;
         Some(Ok(*process))
+    }
+
+    /// How many runs would begin at once if they were given now.
+    pub(super) fn places(&self) -> usize {
+        let connected = self.handlers.values().filter(|handler| handler.peer.is_some());
+        connected.map(|handler| handler.concurrency.saturating_sub(handler.given)).sum()
     }
 
     /// A run of this handler has ended.

@@ -15,7 +15,8 @@ impl Runs {
         if std::mem::replace(&mut self.draining, true) {
             return;
         }
-        for attempt in std::mem::take(&mut self.waiting) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for attempt in self.take_unnoted().into_iter().chain(waiting) {
             self.end(attempt, Outcome::Returned, now, effects);
         }
         if let Executor::Serve(serve) = &mut self.executor {
@@ -44,6 +45,7 @@ impl Runs {
         self.attempts.clear();
         self.started = 0;
         self.waiting.clear();
+        self.take_unnoted();
         self.deadlines = Deadlines::default();
         if let Executor::Serve(serve) = &mut self.executor {
             serve.abandon();

@@ -1,5 +1,6 @@
 //! The state machine, driven by frames.
 
+mod note;
 mod revoke;
 
 use std::sync::Arc;
@@ -26,7 +27,16 @@ fn work(limits: Limits) -> Work {
     let command = ["add", "$(args[0])", "$(args[1])"].map(str::to_owned).to_vec();
     let templates = command.iter().map(|part| Template::parse(part).unwrap()).collect();
     let plan = Plan::new(Task { command, ..Task::default() }, templates);
-    Work { queue: 0, message, plan: Arc::new(plan), limits, retry: Arc::default(), mapping: None, raw: None }
+    Work {
+        queue: 0,
+        message,
+        plan: Arc::new(plan),
+        limits,
+        retry: Arc::default(),
+        mapping: None,
+        last_chance: false,
+        raw: None,
+    }
 }
 
 /// The frames that were sent to a peer, as JSON.

@@ -44,6 +44,7 @@ fn work(embed: &str, headers: &str, task: Task) -> Box<Work> {
         plan: Arc::new(Plan::new(task, Vec::new())),
         limits: Limits::default(),
         mapping: None,
+        last_chance: false,
         raw,
     })
 }

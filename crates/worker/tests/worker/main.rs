@@ -3,6 +3,7 @@
 
 mod broker;
 mod control;
+mod poison;
 mod predecessor;
 mod rig;
 mod stopping;
