@@ -8,10 +8,10 @@ itself, which is on the broker until its task has ended.
 import inspect
 import json
 import signal
+import traceback
 from typing import Any, NoReturn
 
 import redis
-from billiard.einfo import ExceptionInfo
 from celery import Task
 from celery._state import _task_stack
 from celery.app.task import Context
@@ -29,6 +29,10 @@ from suite_app import app
 TAKEN = "unacked"
 #: The parameters by which an errback says that it wants the failed task itself, and not its id.
 MOURNS = ("request", "exc")
+
+
+#: Celery's own, which sends the next attempt itself.
+celerys_retry = Task.retry
 
 
 class Again(Retry):
@@ -49,11 +53,14 @@ def retry(
     eta: Any = None,
     countdown: float | None = None,
     max_retries: int | None = None,
-    **_: Any,
+    **options: Any,
 ) -> NoReturn:
-    """`Task.retry`, without its other arguments, which the contract has no word for."""
+    """`Task.retry`: the contract has a word for another attempt as it was; what is to change is sent as a new message."""
     if args is not None or kwargs is not None:
-        raise NotImplementedError("a retry with other arguments")
+        try:
+            celerys_retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, **options)
+        except Retry as sent:
+            raise Ignore from sent
     if countdown is None and eta is None:
         countdown = self.default_retry_delay
     asked = {"countdown": countdown, "max": self.max_retries if max_retries is None else max_retries}
@@ -86,7 +93,8 @@ class CeleryHandler(Handler):
                 with self.turn:
                     self.current = None
         except Again as again:
-            return {"retry": again.asked, **({"error": error(again.error)} if again.error else {})}, None
+            why = {"error": error(again.error, again)} if again.error else {}
+            return {"retry": again.asked, **why}, None
         except Ignore:
             return {"ignore": True}, None
         except Reject as reject:
@@ -149,15 +157,15 @@ def mourning(task: Task, args: list[Any]) -> list[Any]:
     return [Context(id=failed), result.result, result.traceback, *others]
 
 
-def error(failed: BaseException) -> dict[str, Any]:
-    """An exception as Celery's worker records it."""
+def error(failed: BaseException, raised: BaseException | None = None) -> dict[str, Any]:
+    """An exception as Celery's worker records it, with the traceback of the one that was raised for it."""
     exception = get_pickleable_exception(failed)
     recorded = app.backend.prepare_exception(exception)
     return {
         "type": recorded["exc_type"],
         "args": list(recorded["exc_message"]),
         "module": recorded["exc_module"],
-        "traceback": ExceptionInfo((type(failed), failed, failed.__traceback__)).traceback,
+        "traceback": "".join(traceback.format_exception(raised or failed)),
     }
 
 

@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 #: The modules whose tests are about what a worker does.
 MODULES = ("test_tasks", "test_canvas", "test_inspect", "test_group_chains", "test_redis_backend", "test_loader")
 #: Seconds for one test.
-TIMEOUT = 180
+TIMEOUT = 120
 
 
 @dataclass(frozen=True)

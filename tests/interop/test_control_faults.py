@@ -22,7 +22,7 @@ REPLY_TO = {"exchange": "reply.celery.pidbox", "routing_key": "nobody"}
 DEEP = "[" * 100_000
 
 
-def request(body: Any, **changes: Any) -> bytes:
+def request(body: Any, /, **changes: Any) -> bytes:
     """A request as kombu publishes it, but for what is changed."""
     text = body if isinstance(body, str) else json.dumps(body)
     envelope = {
