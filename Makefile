@@ -68,6 +68,18 @@ test-charts: python ## The charts as rendered
 test-interop: build python ## A real Celery client against `petiole dev`
 	$(PYTHON) -m pytest tests/interop tests/ledger
 
+.PHONY: test-flower
+test-flower: build ## Flower's pages in a real browser, held against `petiole dev` (installs Chromium); SHOTS=FOLDER keeps pictures
+	@tests/install.sh redis-server chromium chromium-driver
+	@tests/python.sh browser
+	.venv/browser/bin/python tests/flower/run.py $(if $(SHOTS),--shots $(SHOTS))
+
+.PHONY: test-celery
+test-celery: build ## Celery's own integration suite (fetched from the package index), held against `petiole dev`
+	@tests/install.sh redis-server
+	@tests/python.sh suite
+	.venv/suite/bin/python tests/celery-suite/run.py
+
 .PHONY: test-e2e
 test-e2e: python ## On the real cluster: install by Helm, run, fail, roll out, scale, delete, kill; CLUSTER=context:NAME with REGISTRY
 	images/binaries.sh

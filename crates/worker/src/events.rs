@@ -28,6 +28,10 @@ use crate::settle::Verdict;
 /// The program's name in events.
 const SOFTWARE: &str = "petiole";
 
+/// The runtime of a task whose start and end came in one read. Flower takes 0 for "not known", and leaves it out of its
+/// metrics.
+const SHORTEST: Duration = Duration::from_micros(1);
+
 /// Whether anybody listens to events of tasks, as far as the broker's last answer says. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Audience(Arc<AtomicBool>);
@@ -125,7 +129,7 @@ impl Events {
         match verdict {
             Verdict::Succeeded(value) => {
                 let result = repr::safe(std::str::from_utf8(value).unwrap_or_default());
-                let runtime = took.map(|took| took.as_secs_f64());
+                let runtime = took.map(|took| took.max(SHORTEST).as_secs_f64());
                 self.send(&Event::TaskSucceeded { uuid, result: &result, runtime }, now);
             }
             Verdict::Failed(exception) => {
@@ -332,5 +336,13 @@ mod tests {
             assert_eq!(told.text("exception").as_deref(), Some("ValueError('x')"));
             assert_eq!(told.text("traceback").as_deref(), Some("at 1"));
         }
+    }
+    #[test]
+    fn a_runtime_is_never_nothing() {
+        let mut events = events(true);
+        let done = Verdict::Succeeded("3".into());
+        events.ended("id-1", &done, Some(Duration::ZERO), Timestamp::UNIX_EPOCH);
+        let heard = Heard::read(&events.flush()[0].1).unwrap();
+        assert_eq!(heard[0].fields().get("runtime"), Some("1e-06"));
     }
 }
