@@ -2,14 +2,19 @@
 
 use std::path::PathBuf;
 
+use petiole_api::accept::{Content, SecretRef};
 use petiole_api::connection::{Connection, SecretKeyRef, Tls, ValueFrom};
 use petiole_api::duration::Expiry;
-use petiole_contract::pool::{Accept, Endpoint, Identity, Order, Pool, Results, Text};
+use petiole_contract::pool::{Accept, Endpoint, Identity, Pool, Results, Text};
 
 use crate::pool::validate::Validated;
 
-/// The pool's file. `path` says where the worker finds a Secret's key.
-pub fn config(pool: &Validated, path: &dyn Fn(&SecretKeyRef) -> PathBuf) -> Pool {
+/// The pool's file. `path` says where the worker finds a Secret's key, `folder` where it finds all keys of a Secret.
+pub fn config(
+    pool: &Validated,
+    path: &dyn Fn(&SecretKeyRef) -> PathBuf,
+    folder: &dyn Fn(&SecretRef) -> PathBuf,
+) -> Pool {
     Pool {
         namespace: pool.namespace.clone(),
         name: pool.name.clone(),
@@ -22,15 +27,19 @@ pub fn config(pool: &Validated, path: &dyn Fn(&SecretKeyRef) -> PathBuf) -> Pool
                 Expiry::Never => 0,
                 Expiry::After(expires) => expires.whole_seconds(),
             },
-            extended: false,
+            extended: results.extended,
         }),
         queues: pool.queues.clone(),
-        order: Order::Strict,
-        accept: Accept::default(),
-        routes: Vec::new(),
+        order: pool.order,
+        accept: Accept {
+            content: pool.accept.content.iter().copied().map(Content::as_str).map(str::to_owned).collect(),
+            certificates: pool.accept.certificates_from.as_ref().map(|from| folder(&from.secret_ref)),
+            only_signed: pool.accept.only_signed,
+        },
+        routes: pool.routes.clone(),
         tasks: pool.tasks.clone(),
         defaults: pool.defaults.clone(),
-        events: false,
+        events: pool.events,
     }
 }
 
