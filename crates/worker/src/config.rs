@@ -13,6 +13,7 @@ use petiole_process::ready::Readiness;
 use petiole_process::shutdown::{self, ListenError};
 use tokio_util::sync::CancellationToken;
 
+use crate::accept::{AcceptError, accept};
 use crate::admit::PoolError;
 use crate::lease::LeaseError;
 use crate::metrics::Metrics;
@@ -76,6 +77,9 @@ pub enum WorkerError {
         #[source]
         source: std::io::Error,
     },
+    /// The forms of messages that it asks for cannot be read.
+    #[error("failed to prepare what messages are read")]
+    Accept(#[source] AcceptError),
     /// A task in it cannot be run.
     #[error("failed to prepare the pool's tasks")]
     Pool(#[source] PoolError),
@@ -106,6 +110,7 @@ impl Flags {
         let pool: Pool =
             serde_json::from_slice(&text).map_err(|source| WorkerError::ParsePool { path, source })?;
 
+        let accept = accept(&pool).map_err(WorkerError::Accept)?;
         let stop = shutdown::on_signal().map_err(WorkerError::Listen)?;
         let (ready, registry) = (Readiness::default(), Registry::default());
         let metrics = Metrics::new(&registry).map_err(WorkerError::Metrics)?;
@@ -124,7 +129,7 @@ impl Flags {
             "worker starts"
         );
         let connect = Arc::new(RedisConnect::new(&pool, identity.clone()));
-        let worker = Worker::new(&pool, identity, nodename, connect, ready.clone(), metrics)
+        let worker = Worker::new(&pool, accept, identity, nodename, connect, ready.clone(), metrics)
             .map_err(WorkerError::Pool)?;
 
         // Probes are answered until the very end of the drain.
