@@ -109,6 +109,11 @@ def mourn(request: Any, error: Exception, _traceback: Any, *, path: str) -> None
     noted(path, f"{request.id} {error!r}")
 
 
+def kinds(*values: Any) -> list[str]:
+    """Names the types of what it gets, some of which JSON does not have."""
+    return [type(value).__name__ for value in values]
+
+
 def clock() -> float:
     """The time at which it runs."""
     return time.time()
@@ -197,6 +202,7 @@ BODIES: dict[str, Callable[..., Any]] = {
     f"demo.{body.__name__}": body
     for body in (
         *(add, echo, nothing, boom, strange, die, kill_worker, sleep, gate, who, noted, mul, total, one, keep, clock),
+        kinds,
         *(mourn, lineage, lineage_again, again, again_at_gate, again_or_fail, advance, ignored, rejected),
     )
 }

@@ -12,8 +12,9 @@ use petiole_contract::pool::{self, Mode, Pool, RetryPolicy};
 use petiole_contract::template::{ParseError, Template};
 use petiole_process::log::Chain;
 use petiole_protocol::canvas::builtin::{Builtin, Mapping, accumulate, chain};
+use petiole_protocol::control::NoPattern;
 use petiole_protocol::json::Object;
-use petiole_protocol::message::Message;
+use petiole_protocol::message::{Accept, Message};
 use petiole_protocol::record::Exception;
 use petiole_protocol::revoked::Revoked;
 
@@ -80,10 +81,23 @@ pub mod reason {
 
 /// Why a pool's tasks cannot be run.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to read the command of task {task}")]
-pub struct PoolError {
-    task: String,
-    source: ParseError,
+pub enum PoolError {
+    /// A command cannot be filled.
+    #[error("failed to read the command of task {task}")]
+    Command {
+        /// Whose.
+        task: String,
+        /// Why.
+        source: ParseError,
+    },
+    /// A pattern cannot be matched.
+    #[error("failed to read the route of the tasks {task}")]
+    Route {
+        /// The pattern.
+        task: String,
+        /// Why.
+        source: NoPattern,
+    },
 }
 
 /// What runs under a task's name.
@@ -105,6 +119,7 @@ struct Queue {
 /// The tasks of a pool.
 #[derive(Debug)]
 pub struct Admit {
+    accept: Accept,
     plans: HashMap<String, Arc<Plan>>,
     /// How a task runs that is not listed; not at all in `Exec` mode, where nobody knows its command.
     unlisted: Option<Arc<Plan>>,
@@ -116,15 +131,15 @@ pub struct Admit {
 }
 
 impl Admit {
-    /// Reads the commands of a pool's tasks.
-    pub fn new(pool: &Pool) -> Result<Self, PoolError> {
+    /// Reads the commands of a pool's tasks, whose messages have these forms.
+    pub fn new(pool: &Pool, accept: Accept) -> Result<Self, PoolError> {
         let plan = |(name, task): (&String, &pool::Task)| {
             let command = task
                 .command
                 .iter()
                 .map(|argument| Template::parse(argument))
                 .collect::<Result<_, _>>()
-                .map_err(|source| PoolError { task: name.clone(), source })?;
+                .map_err(|source| PoolError::Command { task: name.clone(), source })?;
             Ok((name.clone(), Arc::new(Plan::new(task.clone(), command))))
         };
         let queue = |queue: &pool::Queue| Queue {
@@ -133,6 +148,7 @@ impl Admit {
             max_deliveries: queue.max_deliveries,
         };
         Ok(Self {
+            accept,
             plans: pool.tasks.iter().map(plan).collect::<Result<_, _>>()?,
             unlisted: matches!(pool.mode, Mode::Serve { .. }).then(Arc::default),
             queues: pool.queues.iter().map(queue).collect(),
@@ -144,6 +160,11 @@ impl Admit {
     /// The name of a task as a metric's label: bounded by what the pool lists.
     pub fn label<'a>(&self, task: &'a str) -> &'a str {
         if self.plans.contains_key(task) { task } else { UNLISTED }
+    }
+
+    /// Which forms of messages are read.
+    pub fn accept(&self) -> &Accept {
+        &self.accept
     }
 
     /// Sets the limits of a task whose message says none. Like the message's own, they cannot be longer than what it
@@ -171,7 +192,7 @@ impl Admit {
                 }));
             }
         };
-        let message = match Message::read(&envelope) {
+        let message = match self.accept.read(&envelope, now) {
             Ok(message) => message,
             Err(refused) => {
                 return Admission::Discard(Box::new(Discarded {
@@ -353,7 +374,7 @@ mod tests {
             },
             "defaults": { "hard": 600.0, "soft": 500.0 },
         });
-        Admit::new(&serde_json::from_value(pool).unwrap()).unwrap()
+        Admit::new(&serde_json::from_value(pool).unwrap(), Accept::default()).unwrap()
     }
 
     /// The limits of a message with these of its own (`[hard, soft]`, as Celery writes them).
@@ -454,6 +475,30 @@ mod tests {
         }
         // Nobody has restored it: a client has written the header.
         assert!(!last_chance(Some(1), 7, false));
+    }
+
+    #[test]
+    fn a_form_that_the_pool_does_not_accept_is_kept_and_one_that_it_does_runs() {
+        let mut message: serde_json::Value = serde_json::from_str(&conformance::message("1", 0)).unwrap();
+        message["headers"]["task"] = json!("tasks.add");
+        message["content-type"] = json!("application/x-yaml");
+        message["body"] = json!("- [1]\n- {}\n- {}\n");
+        message["properties"] = json!({ "delivery_tag": "t" });
+        let admission = |accept: Accept| {
+            let envelope = Envelope::from_redis(message.to_string().as_bytes());
+            let admit = Admit { accept, ..admit() };
+            admit.admit(Delivery { tag: 1, queue: 0, envelope }, &Revoked::default(), Timestamp::UNIX_EPOCH)
+        };
+        match admission(Accept::default()) {
+            Admission::Discard(discarded) => {
+                assert!(discarded.dead_letter && discarded.reason.contains("Disallowed"))
+            }
+            other => panic!("{other:?}"),
+        }
+        match admission(Accept::of(["json", "yaml"], None).unwrap()) {
+            Admission::Run(work) => assert_eq!(work.args(), "[1]"),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -17,13 +17,14 @@
 //! acknowledged. Where the broker's script does all that, it first checks that the message is still ours; an attempt
 //! that lost its lease leaves no trace.
 //!
-//! - [`revoked`]: what a revocation leaves. [`follow`]: what is sent, and how chords go on. [`Ending`]: what takes more than one commit. [`retry`]: whether and
+//! - [`revoked`]: what a revocation leaves. [`follow`]: what is sent, and how chords go on; [`route`]: to which queue. [`Ending`]: what takes more than one commit. [`retry`]: whether and
 //!   when a task is tried again.
 
 mod ending;
 mod follow;
 mod retry;
 mod revoked;
+mod route;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -38,14 +39,16 @@ use petiole_contract::pool::Pool;
 use petiole_protocol::canvas::FollowUps;
 use petiole_protocol::canvas::builtin::Builtin;
 use petiole_protocol::message::Message;
-use petiole_protocol::record::{Document, Exception, State};
+use petiole_protocol::record::{Document, Exception, Extended, State};
 use petiole_results::{Precedence, Record};
 
 pub use self::ending::{Complete, Ending};
 use self::follow::only_part;
 pub use self::follow::{Joined, Next};
+use self::route::Routes;
 pub use self::verdict::Verdict;
-use crate::admit::{Discarded, Told};
+use crate::admit::reason::NOT_REGISTERED;
+use crate::admit::{Discarded, PoolError, Told};
 use crate::outcome::Outcome;
 use crate::run::{Ended, Progress};
 use crate::work::Work;
@@ -58,9 +61,13 @@ const STATE_LENGTH: usize = 50;
 pub struct Settle {
     stores: bool,
     expires: Option<Duration>,
+    /// Documents say what their tasks were called with, and by whom they were run.
+    extended: bool,
     nodename: String,
     /// Where tasks go that follow others and do not say it: the queues, by their index.
     queues: Vec<String>,
+    /// Where else they go.
+    routes: Routes,
     /// Tells the attempts of this process from those of others.
     life: String,
 }
@@ -88,15 +95,17 @@ fn ends(state: &str) -> bool {
 impl Settle {
     /// A pool's way to settle. `nodename` is what Celery's tools show: `celery@<pod>`. `life` is another one for each
     /// process.
-    pub fn new(pool: &Pool, nodename: String, life: String) -> Self {
+    pub fn new(pool: &Pool, nodename: String, life: String) -> Result<Self, PoolError> {
         let expires = pool.results.as_ref().map(|results| results.expires).filter(|seconds| *seconds > 0);
-        Self {
+        Ok(Self {
             stores: pool.results.is_some(),
             expires: expires.map(Duration::from_secs),
+            extended: pool.results.as_ref().is_some_and(|results| results.extended),
             nodename,
             queues: pool.queues.iter().map(|queue| queue.name.clone()).collect(),
+            routes: Routes::new(&pool.routes)?,
             life,
-        }
+        })
     }
 
     /// What is written when a task starts.
@@ -104,7 +113,8 @@ impl Settle {
         let task = &work.plan.task;
         let record = (task.track_started && self.wanted(work)).then(|| {
             let document = Document::started(&work.message.id, std::process::id(), &self.nodename);
-            self.record(&work.message.id, document.to_json(), Precedence::Progress)
+            let document = self.document(document, &work.message, work.queue);
+            self.record(&work.message.id, document, Precedence::Progress)
         });
         let disposition = if task.acks_early { Disposition::Ack } else { Disposition::Keep };
         (record.is_some() || task.acks_early).then(|| Settlement::new(tag, disposition).with_records(record))
@@ -122,7 +132,7 @@ impl Settle {
         let meta: &[u8] = if meta.is_empty() { b"null" } else { meta };
         let document =
             Document::own(id, state, meta).map_err(|error| format!("its meta is not JSON: {error}"))?;
-        let document = document.of(&work.message).to_json();
+        let document = self.document(document, &work.message, work.queue);
         let disposition = if work.plan.task.acks_early { Disposition::Acked } else { Disposition::Keep };
         Ok(self.wanted(work).then(|| {
             Settlement::new(*tag, disposition).with_records([self.record(id, document, Precedence::Progress)])
@@ -207,7 +217,7 @@ impl Settle {
             sent
         };
         let document = match Document::success(&message.id, &value, now) {
-            Ok(document) => document.of(message).children(Some(&follow_ups.children)).to_json(),
+            Ok(document) => self.document(document.children(Some(&follow_ups.children)), message, work.queue),
             // A second look that disagrees must not lose the task.
             Err(error) => {
                 let exception = Exception::encode_error(&error.to_string());
@@ -232,7 +242,9 @@ impl Settle {
         } else {
             FollowUps::default()
         };
-        let record = self.wanted(&work).then(|| self.failed(message, &exception, &follow_ups.children, now));
+        let record = self
+            .wanted(&work)
+            .then(|| self.failed(message, work.queue, &exception, &follow_ups.children, now));
         (self.step(tag, work, record, follow_ups, fate), Verdict::Failed(exception))
     }
 
@@ -250,7 +262,7 @@ impl Settle {
             let exception = why.unwrap_or_else(|| retry::exhausted(message));
             return self.failure(tag, work, exception, fate, now);
         };
-        let document = Document::retry(&message.id, why.as_ref()).of(message).to_json();
+        let document = self.document(Document::retry(&message.id, why.as_ref()), message, work.queue);
         let record = self.wanted(&work).then(|| self.record(&message.id, document, Precedence::Progress));
         let retries = message.retries.saturating_add(1);
         let settlement = match (&work.raw, fate) {
@@ -283,7 +295,7 @@ impl Settle {
         let message = &work.message;
         let exception = Exception::reject(false);
         let follow_ups = only_part(message, State::Failure, &exception);
-        let record = self.wanted(&work).then(|| self.failed(message, &exception, &[], now));
+        let record = self.wanted(&work).then(|| self.failed(message, work.queue, &exception, &[], now));
         let fate = if early {
             Disposition::Acked
         } else {
@@ -307,7 +319,12 @@ impl Settle {
                 Told::Failure(exception) => Document::failure(&id, exception, now),
                 Told::Revoked(exception) => Document::revoked(&id, exception, now),
             };
-            let document = document.children(Some(&follow_ups.children)).to_json();
+            let document = document.children(Some(&follow_ups.children));
+            let document = match &message {
+                // Celery knows nothing of a task that it does not know.
+                Some(message) if reason != NOT_REGISTERED => self.document(document, message, queue),
+                _ => document.to_json(),
+            };
             self.record(&id, document, Precedence::Result)
         });
         let settlement = Settlement::new(tag, fate.clone()).with_records(record);
@@ -337,15 +354,26 @@ impl Settle {
         self.stores && !work.message.ignore_result.unwrap_or(work.plan.task.ignore_result)
     }
 
+    /// A document, with what Celery adds to that of a task that it knows.
+    fn document(&self, document: Document<'_>, message: &Message, queue: usize) -> String {
+        let document = document.of(message);
+        if !self.extended {
+            return document.to_json();
+        }
+        let queue = self.queues.get(queue).map(String::as_str).unwrap_or_default();
+        document.extended(Extended { message, worker: &self.nodename, queue }).to_json()
+    }
+
     fn failed(
         &self,
         message: &Message,
+        queue: usize,
         exception: &Exception,
         children: &[String],
         now: Timestamp,
     ) -> Record {
-        let document = Document::failure(&message.id, exception, now).of(message).children(Some(children));
-        self.record(&message.id, document.to_json(), Precedence::Result)
+        let document = Document::failure(&message.id, exception, now).children(Some(children));
+        self.record(&message.id, self.document(document, message, queue), Precedence::Result)
     }
 
     fn record(&self, id: &str, document: String, precedence: Precedence) -> Record {

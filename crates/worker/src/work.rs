@@ -45,11 +45,12 @@ impl Work {
         if self.mapping.is_some() { "{}" } else { self.message.kwargs() }
     }
 
-    /// Both: the JSON text `[args, kwargs]`.
+    /// Both: the JSON text `[args, kwargs]`; of a pickled message its body as it is.
     pub fn arguments(&self) -> Vec<u8> {
-        match &self.mapping {
-            Some((_, args)) => format!("[{args}, {{}}]").into_bytes(),
-            None => self.message.arguments(),
+        match (&self.mapping, self.message.pickled()) {
+            (Some((_, args)), _) => format!("[{args}, {{}}]").into_bytes(),
+            (None, Some(pickle)) => pickle.to_vec(),
+            (None, None) => self.message.arguments(),
         }
     }
 

@@ -16,8 +16,11 @@ use jiff::Timestamp;
 use petiole_broker::{Delivery, Disposition, Settlement, Tag};
 use petiole_contract::control::FromRunner;
 use petiole_contract::pool::Pool;
+use petiole_contract::serve::PICKLE;
 use petiole_process::ready::Readiness;
 use petiole_process::shutdown::Stop;
+use petiole_protocol::message::Accept;
+use petiole_protocol::serial::Serializer;
 use tokio::sync::mpsc;
 
 use crate::admit::{Admission, Admit};
@@ -31,7 +34,7 @@ use crate::predecessor::{self, Incarnations};
 use crate::run::{Effects, Ended, Peer, Runs};
 use crate::session::{Session, SessionEvent};
 use crate::settle::{Ending, Settle};
-use crate::socket::{SocketEvent, Writers};
+use crate::socket::{SocketEvent, Writers, refusal};
 
 /// Between two looks at the clock; also between two signs of life to the runner, with room to spare.
 const TICK: Duration = Duration::from_millis(100);
@@ -45,6 +48,10 @@ const SOCKET_EVENTS: usize = 512;
 
 /// Commands of remote control that one turn takes up.
 const CONTROL_EVENTS: usize = 16;
+
+/// What a handler is told that cannot do what its pool is for.
+const NO_PICKLES: &str = "the pool accepts pickle, and this handler does not: let it say accept: [\"pickle\"] in its \
+                          hello, or leave pickle out of accept.content";
 
 /// Parts of the worker that must be there before it is ready.
 pub mod part {
@@ -90,6 +97,7 @@ impl Worker {
     /// A worker that is not connected to anything yet.
     pub fn new(
         pool: &Pool,
+        accept: Accept,
         identity: String,
         nodename: String,
         connect: Arc<dyn Connect>,
@@ -101,10 +109,10 @@ impl Worker {
         ready.missing(part::TASK, "the runner is not connected");
         let incarnations = Incarnations::of(identity);
         Ok(Self {
-            admit: Admit::new(pool)?,
+            admit: Admit::new(pool, accept)?,
             runs: Runs::new(&pool.mode, pool.concurrency),
             control: Control::new(pool, &nodename),
-            settle: Settle::new(pool, nodename, uuid::Uuid::new_v4().simple().to_string()),
+            settle: Settle::new(pool, nodename, uuid::Uuid::new_v4().simple().to_string())?,
             connect,
             earlier: Some(incarnations.clone()),
             incarnations,
@@ -301,7 +309,12 @@ impl Worker {
                 self.runs.runner_connected(peer, now, effects);
             }
             SocketEvent::Handler(peer, hello) => {
-                if !self.runs.handler_connected(peer, &hello, now, effects) {
+                let takes_pickles = hello.accept.iter().any(|form| form == PICKLE);
+                if self.admit.accept().accepts(Serializer::Pickle) && !takes_pickles {
+                    tracing::warn!("a handler was turned away: {NO_PICKLES}");
+                    self.writers.write(peer, refusal(NO_PICKLES.to_owned()));
+                    self.writers.close(peer);
+                } else if !self.runs.handler_connected(peer, &hello, now, effects) {
                     tracing::warn!("a handler that this worker did not start was turned away");
                     self.writers.close(peer);
                 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use petiole_broker::{MOST_LISTED, Parking};
 use petiole_process::log::Chain;
 use petiole_protocol::event::{HEARTBEAT, Vitals};
+use petiole_protocol::message::Accept;
 
 use super::answer::{Act, answer, asks_for_parked};
 use super::listen::Asked;
@@ -55,9 +56,12 @@ impl Worker {
     fn list(&self, asked: Box<Asked>) {
         let parking = self.session.as_ref().and_then(crate::session::Session::parking);
         let (queues, outbox) = (self.control.facts.queues.len(), self.control.outbox.clone());
+        let accept = self.admit.accept().clone();
         tokio::spawn(async move {
             let parked = match parking {
-                Some(parking) => tokio::time::timeout(LIST, due(parking, queues)).await.unwrap_or_default(),
+                Some(parking) => {
+                    tokio::time::timeout(LIST, due(parking, queues, &accept)).await.unwrap_or_default()
+                }
                 None => Vec::new(),
             };
             let _ = outbox.send(ControlEvent::Listed(asked, parked)).await;
@@ -162,11 +166,14 @@ impl Worker {
 }
 
 /// What is parked of so many queues, the earliest due first.
-async fn due(parking: Arc<dyn Parking>, queues: usize) -> Vec<Due> {
+async fn due(parking: Arc<dyn Parking>, queues: usize, accept: &Accept) -> Vec<Due> {
     let mut found = Vec::new();
+    let now = Timestamp::now();
     for queue in 0..queues {
         match parking.parked(queue, 0, MOST_LISTED).await {
-            Ok(page) => found.extend(page.iter().filter_map(|parked| Due::read(queue, parked))),
+            Ok(page) => {
+                found.extend(page.iter().filter_map(|parked| Due::read(queue, parked, accept, now)));
+            }
             Err(error) => tracing::debug!(error = %Chain(&error), "what is parked could not be listed"),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use petiole_broker::Parked;
 use petiole_protocol::control::{ResourceUsage, TaskInfo};
-use petiole_protocol::message::Message;
+use petiole_protocol::message::{Accept, Message};
 use petiole_protocol::revoked::Revoked;
 
 use super::facts::Facts;
@@ -52,8 +52,8 @@ pub struct Due {
 
 impl Due {
     /// Of a parked message of this queue; `None` of what will be discarded at its time.
-    pub fn read(queue: usize, parked: &Parked) -> Option<Self> {
-        let message = Message::read(parked.envelope.as_ref().ok()?).ok()?;
+    pub fn read(queue: usize, parked: &Parked, accept: &Accept, now: Timestamp) -> Option<Self> {
+        let message = accept.read(parked.envelope.as_ref().ok()?, now).ok()?;
         // The broker keeps milliseconds; where it waits for its own time the message says that as its client wrote it.
         let its_own = |eta: &Timestamp| eta.duration_since(parked.due).abs() < SignedDuration::from_millis(1);
         let due = message.eta.filter(its_own).unwrap_or(parked.due);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use petiole_contract::control::{Exited, Output, Start, Status, ToRunner};
 use petiole_contract::exec::RESULT_LIMIT;
-use petiole_contract::serve::{HANDLER, Hello, Run, RunResult, ToHandler};
+use petiole_contract::serve::{HANDLER, Hello, PICKLE, Run, RunResult, ToHandler};
 use petiole_protocol::record::Exception;
 
 use super::deadlines::Limit;
@@ -185,6 +185,7 @@ impl Serve {
             root_id: message.root_id.as_deref().map(Into::into),
             parent_id: message.parent_id.as_deref().map(Into::into),
             headers: message.user_headers.as_deref().and_then(|json| serde_json::from_str(json).ok()),
+            content: message.pickled().map(|_| PICKLE.into()),
         };
         if !effects.send(peer, &ToHandler::Run(run), &work.arguments()) {
             return Some(Err(exec::builtin(

@@ -247,6 +247,7 @@ impl Served {
             handler: self.words[word].clone(),
             concurrency,
             prefetch,
+            accept: Vec::new(),
         };
         let mut effects = Effects::default();
         assert!(self.runs.handler_connected(peer, &hello, self.now, &mut effects));
@@ -289,7 +290,8 @@ fn the_first_hello_says_how_many_handlers_there_must_be() {
 #[test]
 fn a_handler_that_nobody_started_is_turned_away() {
     let mut served = Served::of(1);
-    let hello = Hello { version: 1, handler: "stranger".to_owned(), concurrency: 1, prefetch: 0 };
+    let hello =
+        Hello { version: 1, handler: "stranger".to_owned(), concurrency: 1, prefetch: 0, accept: Vec::new() };
     assert!(!served.runs.handler_connected(99, &hello, served.now, &mut Effects::default()));
 }
 

@@ -15,13 +15,23 @@ use crate::work::{Limits, Plan};
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn settle() -> Settle {
-    let pool = serde_json::json!({
+    settle_with(&[])
+}
+
+/// The same of a pool with these members in its file.
+fn settle_with(more: &[(&str, serde_json::Value)]) -> Settle {
+    let mut pool = serde_json::json!({
         "namespace": "", "name": "p", "mode": "exec", "concurrency": 1, "tasks": {}, "defaults": {},
         "broker": {"url": {"value": "redis://broker"}},
-        "results": {"store": {"url": {"value": "redis://results"}}, "expires": 60},
+        "results": {"store": {"url": {"value": "redis://results"}}, "expires": 60, "extended": false},
+        "routes": [],
         "queues": [{"name": "mail", "prioritySteps": [0], "visibilityTimeout": 3600, "deadLetter": "dead"}],
     });
-    Settle::new(&serde_json::from_value(pool).unwrap(), "celery@a".to_owned(), "life".to_owned())
+    for (member, value) in more {
+        *pool.pointer_mut(member).unwrap() = value.clone();
+    }
+    let pool = serde_json::from_value(pool).unwrap();
+    Settle::new(&pool, "celery@a".to_owned(), "life".to_owned()).unwrap()
 }
 
 fn signature(task: &str, id: &str) -> String {
@@ -106,6 +116,66 @@ fn a_callback_is_sent_with_the_value_to_the_queue_of_its_task() {
     assert_eq!(sent(&settlement), [("2".to_owned(), "[3]".to_owned())]);
     assert_eq!(settlement.sends[0].to, Target::Queue("mail".to_owned()));
     assert!(settlement.records[0].document.contains(r#""children": [[["2", null], null]]"#));
+}
+
+#[test]
+fn a_callback_that_names_no_queue_goes_where_its_route_leads() {
+    let routed = settle_with(&[("/routes", serde_json::json!([{ "task": "b*", "queue": "letters" }]))]);
+    let link = format!(r#""callbacks": [{}, {}]"#, signature("b.c", "2"), signature("c", "3"));
+    let ending = ended(work(&link, "", Task::default()), Outcome::Success(Bytes::from_static(b"3")));
+    let Step { settlement, .. } = routed.ended(ending, NOW);
+    let to: Vec<_> = settlement.sends.iter().map(|send| &send.to).collect();
+    assert_eq!(to, [&Target::Queue("letters".to_owned()), &Target::Queue("mail".to_owned())]);
+}
+
+#[test]
+fn a_task_that_is_tried_again_stays_in_its_queue() {
+    let routed = settle_with(&[("/routes", serde_json::json!([{ "task": "*", "queue": "letters" }]))]);
+    let early = work("", "", Task { acks_early: true, ..Task::default() });
+    let Step { settlement, .. } = routed.ended(ended(early, Outcome::Retry(Retry::default(), None)), NOW);
+    assert_eq!(settlement.sends[0].to, Target::Queue("mail".to_owned()));
+}
+
+#[test]
+fn an_extended_document_says_what_its_task_was_called_with_and_by_whom_it_was_run() {
+    let extended = settle_with(&[("/results/extended", serde_json::json!(true))]);
+    let tells = |settlement: &Settlement| {
+        let document: serde_json::Value = serde_json::from_str(&settlement.records[0].document).unwrap();
+        let members = ["status", "name", "args", "kwargs", "worker", "retries", "queue", "parent_id"];
+        members.map(|member| document[member].clone())
+    };
+    let expected = |status: &str| {
+        let members = serde_json::json!([status, "a", [], {}, "celery@a", 2, "mail", "p"]);
+        <[serde_json::Value; 8]>::try_from(members.as_array().unwrap().clone()).unwrap()
+    };
+    let work = |task: Task| work("", r#", "retries": 2, "parent_id": "p""#, task);
+    let tracked = work(Task { track_started: true, ..Task::default() });
+    assert_eq!(tells(&extended.started(7, &tracked).unwrap()), expected("STARTED"));
+    for (outcome, status) in [
+        (Outcome::Success(Bytes::from_static(b"3")), "SUCCESS"),
+        (Outcome::Failure(Exception::new("m", "K", "x")), "FAILURE"),
+        (Outcome::Retry(Retry::default(), None), "RETRY"),
+        (Outcome::Rejected { requeue: false }, "FAILURE"),
+    ] {
+        let Step { settlement, .. } = extended.ended(ended(work(Task::default()), outcome), NOW);
+        assert_eq!(tells(&settlement), expected(status));
+    }
+    let revoked = crate::run::Revoked { tag: 7, work: work(Task::default()), signal: None };
+    assert_eq!(tells(&extended.revoked(revoked, NOW).settlement), expected("REVOKED"));
+}
+
+#[test]
+fn a_step_that_does_not_run_is_told_of_with_its_arguments() {
+    let extended = settle_with(&[("/results/extended", serde_json::json!(true))]);
+    let chain = format!(r#""chain": [{}]"#, signature("b", "2"));
+    let failed = Outcome::Failure(Exception::new("m", "K", "x"));
+    let Step { settlement, .. } = extended.ended(ended(work(&chain, "", Task::default()), failed), NOW);
+    let step = settlement.records.iter().find(|record| record.task_id == "2").unwrap();
+    assert!(
+        step.document.contains(r#""name": "b", "args": [], "kwargs": {}, "worker": null"#),
+        "{}",
+        step.document
+    );
 }
 
 #[test]

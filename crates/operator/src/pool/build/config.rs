@@ -3,17 +3,22 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use petiole_api::accept::{Content, SecretRef};
 use petiole_api::connection::{Connection, SecretKeyRef, Tls, ValueFrom};
 use petiole_api::duration::Expiry;
-use petiole_contract::pool::{Accept, Endpoint, Identity, Order, Pool, Results, Text};
+use petiole_contract::pool::{Accept, Endpoint, Identity, Pool, Results, Text};
 
 use crate::pool::validate::Validated;
 
 /// How long a worker has for giving back what it has killed.
 const GIVING_BACK: Duration = Duration::from_secs(5);
 
-/// The pool's file. `path` says where the worker finds a Secret's key.
-pub fn config(pool: &Validated, path: &dyn Fn(&SecretKeyRef) -> PathBuf) -> Pool {
+/// The pool's file. `path` says where the worker finds a Secret's key, `folder` where it finds all keys of a Secret.
+pub fn config(
+    pool: &Validated,
+    path: &dyn Fn(&SecretKeyRef) -> PathBuf,
+    folder: &dyn Fn(&SecretRef) -> PathBuf,
+) -> Pool {
     Pool {
         namespace: pool.namespace.clone(),
         name: pool.name.clone(),
@@ -26,16 +31,20 @@ pub fn config(pool: &Validated, path: &dyn Fn(&SecretKeyRef) -> PathBuf) -> Pool
                 Expiry::Never => 0,
                 Expiry::After(expires) => expires.whole_seconds(),
             },
-            extended: false,
+            extended: results.extended,
         }),
         queues: pool.queues.clone(),
-        order: Order::Strict,
-        accept: Accept::default(),
-        routes: Vec::new(),
+        order: pool.order,
+        accept: Accept {
+            content: pool.accept.content.iter().copied().map(Content::as_str).map(str::to_owned).collect(),
+            certificates: pool.accept.certificates_from.as_ref().map(|from| folder(&from.secret_ref)),
+            only_signed: pool.accept.only_signed,
+        },
+        routes: pool.routes.clone(),
         tasks: pool.tasks.clone(),
         defaults: pool.defaults.clone(),
         drain: Some(drain(pool.grace_seconds)),
-        events: false,
+        events: pool.events,
     }
 }
 
