@@ -68,6 +68,18 @@ test-charts: python ## The charts as rendered
 test-interop: build python ## A real Celery client against `petiole dev`
 	$(PYTHON) -m pytest tests/interop tests/ledger
 
+.PHONY: test-flower
+test-flower: build ## Flower's pages in a real browser, held against `petiole dev` (installs Chromium); SHOTS=FOLDER keeps pictures
+	@tests/install.sh redis-server chromium chromium-driver
+	@tests/python.sh browser
+	.venv/browser/bin/python tests/flower/run.py $(if $(SHOTS),--shots $(SHOTS))
+
+.PHONY: test-celery
+test-celery: build ## Celery's own integration suite (fetched from the package index), held against `petiole dev`
+	@tests/install.sh redis-server
+	@tests/python.sh suite
+	.venv/suite/bin/python tests/celery-suite/run.py
+
 .PHONY: test-e2e
 test-e2e: python ## On the real cluster: install by Helm, run, fail, roll out, scale, delete, kill; CLUSTER=context:NAME with REGISTRY
 	images/binaries.sh
@@ -86,8 +98,8 @@ ledger: build python ## Full kill ledgers; ONLY=NAME for one
 FUZZ_SECONDS ?= 60
 
 .PHONY: fuzz
-fuzz: ## Every decoder under hostile bytes, FUZZ_SECONDS each; FUZZ_SEED=N for another order
-	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_KEEP=1 cargo test --release --locked -p petiole-protocol --test fuzz -- --nocapture
+fuzz: ## Every decoder under hostile bytes, FUZZ_SECONDS of a processor each; FUZZ_SEED=N for another order
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_KEEP=1 cargo test --release --locked -p petiole-contract -p petiole-protocol --test fuzz -- --nocapture
 
 .PHONY: bench
 bench: build python ## Side by side with Celery; ONLY=NAME for one

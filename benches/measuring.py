@@ -1,17 +1,21 @@
-"""One measurement: a side at work on a filled queue, for a window of time, after it has warmed up.
+"""One measurement: a side at work on a filled queue, for a window of time or until all work is complete.
 
 A task is finished when its result is in Redis, and that is what is counted: the number of keys, which Redis knows
-without looking (`DBSIZE`), asked for 20 times a second. Nothing else in the database grows during a run.
+without looking (`DBSIZE`), asked for 20 times a second. Nothing else in the database grows during a run, but for a few
+keys of the chord that is being counted. That a canvas is complete is seen by the record of its last task.
 """
 
 import json
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from filling import Filled
 from gauge import Roles, cpu_by_role, memory
 from rig.redis_server import RedisServer
 from rig.waiting import until
@@ -21,6 +25,10 @@ WARM_UP = 1.0
 ASK_EVERY = 0.05
 #: Keys that a worker writes beside its results: bindings, leases, `unacked`. The first result is sure beyond these.
 OTHER_KEYS = 50
+#: Work that is not complete after so many seconds never will be.
+PATIENCE = 120.0
+#: Records that are asked for in one command.
+CHUNK = 1000
 
 
 @dataclass(frozen=True)
@@ -51,10 +59,11 @@ class Measured:
 class Counter:
     """How many results are stored."""
 
-    def __init__(self, server: RedisServer) -> None:
+    def __init__(self, server: RedisServer, filled: Filled) -> None:
         self.server = server
         self.before = server.client.dbsize()
-        self.filled = server.client.llen("celery")
+        self.tasks = filled.tasks
+        self.ends = list(filled.ends)
 
     def finished(self) -> int:
         """How many now."""
@@ -62,7 +71,17 @@ class Counter:
 
     def left(self) -> int:
         """How many are still to come."""
-        return self.filled - self.finished()
+        return self.tasks - self.finished()
+
+    def complete(self) -> bool:
+        """Whether the last task of each canvas has its result."""
+        while self.ends:
+            chunk = self.ends[-CHUNK:]
+            there = self.server.client.exists(*(f"celery-task-meta-{task}" for task in chunk))
+            if there < len(chunk):
+                return False
+            del self.ends[-CHUNK:]
+        return True
 
     def check(self) -> None:
         """Looks at some of the keys: nearly all have to be results of tasks that succeeded."""
@@ -73,42 +92,68 @@ class Counter:
             raise RuntimeError(f"of 100 keys only {len(succeeded)} are results of tasks that succeeded: {keys[:5]}")
 
 
-def measure(side: Side, dump: Path, seconds: float) -> Measured:
-    """Runs a side from this dump and measures it for so long, or until its queue is nearly empty."""
+@contextmanager
+def at_work(side: Side, filled: Filled) -> Iterator[tuple[Counter, Roles]]:
+    """A side from its first results on, and its processes with Redis among them."""
     with (
         tempfile.TemporaryDirectory(prefix="petiole-") as folder,
-        RedisServer(Path(folder) / "redis", dump=dump) as server,
+        RedisServer(Path(folder) / "redis", dump=filled.dump) as server,
     ):
-        counter = Counter(server)
+        counter = Counter(server, filled)
         running = side.start(Path(folder) / "side", server.url)
         try:
             until("the first results are stored", lambda: counter.finished() > OTHER_KEYS, within=60)
-            time.sleep(WARM_UP)
-            if counter.left() < counter.filled // 5:
-                raise RuntimeError("the queue was nearly empty after the warm-up: fill it with more messages")
-            roles = {**running.roles(), "redis": [psutil.Process(server.pid)]}
-            return window(counter, roles, seconds)
+            yield counter, {**running.roles(), "redis": [psutil.Process(server.pid)]}
         finally:
             running.stop()
 
 
-def window(counter: Counter, roles: Roles, seconds: float) -> Measured:
-    """Counts over the window. Memory is read right after it, while the side is still at load."""
-    spare = counter.filled // 20
-    cpu_before, done_before, since = cpu_by_role(roles), counter.finished(), time.monotonic()
-    while time.monotonic() - since < seconds and counter.left() > spare:
-        time.sleep(ASK_EVERY)
-    done, elapsed, cpu_after = counter.finished() - done_before, time.monotonic() - since, cpu_by_role(roles)
-    if done <= 0:
-        raise RuntimeError("no result was stored in the window")
+def for_a_time(side: Side, filled: Filled, seconds: float, warm_up: float = WARM_UP) -> Measured:
+    """Measures a side for so long after it has warmed up, or until its queue is nearly empty."""
+    with at_work(side, filled) as (counter, roles):
+        time.sleep(warm_up)
+        if counter.left() < filled.tasks // 5:
+            raise RuntimeError("the queue was nearly empty after the warm-up: fill it with more messages")
+        spare = filled.tasks // 20
+        cpu_before, done_before, since = cpu_by_role(roles), counter.finished(), time.monotonic()
+        while time.monotonic() - since < seconds and counter.left() > spare:
+            time.sleep(ASK_EVERY)
+        done, elapsed, cpu_after = counter.finished() - done_before, time.monotonic() - since, cpu_by_role(roles)
+        if done <= 0:
+            raise RuntimeError("no result was stored in the window")
+        # Right after the window, while the side is still at load.
+        at_load = megabytes(roles)
+        if counter.left() <= 0:
+            raise RuntimeError("the queue ran empty before memory was read: fill it with more messages")
+        counter.check()
+    return Measured(done / elapsed, at_load, per_task(cpu_before, cpu_after, done), elapsed)
+
+
+def to_the_end(side: Side, filled: Filled) -> Measured:
+    """Measures a side from its first results until all work is complete."""
+    with at_work(side, filled) as (counter, roles):
+        cpu_before, done_before, since = cpu_by_role(roles), counter.finished(), time.monotonic()
+        at_load: dict[str, float] = {}
+        while not counter.complete():
+            if time.monotonic() - since > PATIENCE:
+                raise RuntimeError(f"after {PATIENCE:g} s {counter.left()} of {filled.tasks} tasks have no result")
+            if not at_load and counter.left() < filled.tasks // 2:
+                at_load = megabytes(roles)
+            time.sleep(ASK_EVERY)
+        elapsed, cpu_after, done = time.monotonic() - since, cpu_by_role(roles), filled.tasks - done_before
+        at_load = at_load or megabytes(roles)
+        counter.check()
+    if done < filled.tasks // 2:
+        raise RuntimeError("more than half of the work was done at the first look: fill the queue with more of it")
+    return Measured(done / elapsed, at_load, per_task(cpu_before, cpu_after, done), elapsed)
+
+
+def megabytes(roles: Roles) -> dict[str, float]:
+    """The memory of a side by role, in the middle of three looks. Redis stands for the broker, and is no part of it."""
     own = {role: processes for role, processes in roles.items() if role != "redis"}
-    at_load = {role: statistics.median(memory(processes) for _ in range(3)) for role, processes in own.items()}
-    if counter.left() <= 0:
-        raise RuntimeError("the queue ran empty before memory was read: fill it with more messages")
-    counter.check()
-    return Measured(
-        rate=done / elapsed,
-        memory={role: size / 1e6 for role, size in at_load.items()},
-        cpu={role: (cpu_after[role] - cpu_before[role]) / done * 1e6 for role in roles},
-        window=elapsed,
-    )
+    return {role: statistics.median(memory(processes) for _ in range(3)) / 1e6 for role, processes in own.items()}
+
+
+def per_task(before: dict[str, float], after: dict[str, float], tasks: int) -> dict[str, float]:
+    """CPU in microseconds."""
+    return {role: (after[role] - before[role]) / tasks * 1e6 for role in before}

@@ -1,5 +1,6 @@
 """The two sides: how each is started on a filled Redis, and which processes it is made of."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +13,8 @@ from rig.manifests import task_queue, worker_pool
 from rig.processes import descendants
 
 HERE = Path(__file__).resolve().parent
+#: Without the site packages, which no handler needs.
+PYTHON = [sys.executable, "-I", "-S"]
 
 
 class Running(Protocol):
@@ -33,23 +36,27 @@ class Side(Protocol):
 
 @dataclass(frozen=True)
 class Celery:
-    """A Celery worker without what it can do without: gossip, mingle, heartbeats, events."""
+    """A Celery worker."""
 
     pool: str
     concurrency: int
     acks: str
     prefetch: int
+    bare: bool = True
+    """Without what it can do without: gossip, mingle, heartbeats."""
 
     def __str__(self) -> str:
-        return f"celery {self.pool} {self.concurrency}, {self.acks} ack, prefetch multiplier {self.prefetch}"
+        extras = "" if self.bare else ", with gossip, mingle and heartbeats"
+        return f"celery {self.pool} {self.concurrency}, {self.acks} ack, prefetch multiplier {self.prefetch}{extras}"
 
     def start(self, folder: Path, url: str) -> "RunningCelery":
         """Starts it."""
         options = ["--pool", self.pool, "--concurrency", str(self.concurrency), "--loglevel", "WARNING"]
-        spare = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        if self.bare:
+            options += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         env = {"BENCH_BROKER": url, "BENCH_RESULTS": url, "BENCH_ACKS": self.acks, "BENCH_PREFETCH": str(self.prefetch)}
         # It never says `ready` at this log level; its first results do.
-        return RunningCelery(CeleryWorker(folder, "noop_app", *options, *spare, env=env, path=[HERE], ready=False))
+        return RunningCelery(CeleryWorker(folder, "bench_app", *options, env=env, path=[HERE], ready=False))
 
 
 @dataclass(frozen=True)
@@ -75,19 +82,22 @@ class Petiole:
     the result."""
 
     concurrency: int
+    python: bool = False
+    """Handlers in Python, with the functions that Celery's worker runs; otherwise native ones."""
 
     def __str__(self) -> str:
-        return f"petiole serve, concurrency {self.concurrency}, late ack"
+        return f"petiole serve {'python' if self.python else 'native'} {self.concurrency}, late ack"
 
     def start(self, folder: Path, url: str) -> "RunningPetiole":
         """Starts it."""
+        handler = [*PYTHON, str(HERE / "handler.py")] if self.python else [str(binary("examples/handler"))]
         pool = worker_pool(
-            "noop",
+            "bench",
             ["celery"],
             mode="Serve",
             replicas=1,
             concurrency=self.concurrency,
-            serve={"command": [str(binary("examples/handler"))]},
+            serve={"command": handler},
         )
         return RunningPetiole(PetioleDev(folder, [task_queue("celery", url), pool], ready=False))
 
@@ -114,12 +124,21 @@ class RunningPetiole:
         self.dev.process.kill()
 
 
-#: Celery's ways to run this task that can be its fastest.
+#: Celery's ways to run a short task that can be its fastest.
 CELERY = [
     Celery(pool, concurrency, acks, prefetch)
     for pool, concurrency in (("prefork", 2), ("prefork", 4), ("threads", 4))
     for acks in ("early", "late")
     for prefetch in (4, 64)
 ]
+#: Those of them that the other benches try: the fastest ones with a task that does nothing, and one that acknowledges
+#: late, as ours does.
+FEW_OF_CELERY = [
+    Celery("prefork", 2, "early", 64),
+    Celery("prefork", 4, "early", 64),
+    Celery("prefork", 4, "late", 64),
+    Celery("threads", 4, "early", 64),
+]
 #: Ours.
 PETIOLE = [Petiole(concurrency) for concurrency in (1, 2, 4)]
+PETIOLE_IN_PYTHON = [Petiole(concurrency, python=True) for concurrency in (1, 2, 4)]

@@ -1,5 +1,6 @@
 """What the tasks of these tests do, in plain Python: Celery runs it as tasks, Petiole as handlers of both modes."""
 
+import json
 import os
 import signal
 import sys
@@ -42,6 +43,14 @@ def strange(message: str) -> None:
 def die() -> None:
     """Kills its own process, as the kernel does when memory is short."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_worker(state_file: str, path: str) -> None:
+    """Kills the worker that runs it: not its own process, but that of the only worker that `petiole dev` has."""
+    noted(path, "kills")
+    pools = json.loads(Path(state_file).read_text())["pools"]
+    os.kill(pools[0]["replicas"][0]["worker"], signal.SIGKILL)
+    time.sleep(GATE_OPENS_WITHIN)
 
 
 def sleep(seconds: float) -> str:
@@ -98,6 +107,11 @@ def keep(value: Any, *, path: str) -> Any:
 def mourn(request: Any, error: Exception, _traceback: Any, *, path: str) -> None:
     """An errback as Celery calls it in its own worker."""
     noted(path, f"{request.id} {error!r}")
+
+
+def kinds(*values: Any) -> list[str]:
+    """Names the types of what it gets, some of which JSON does not have."""
+    return [type(value).__name__ for value in values]
 
 
 def clock() -> float:
@@ -187,7 +201,8 @@ def rejected(task: Task, path: str, requeue: bool) -> str:
 BODIES: dict[str, Callable[..., Any]] = {
     f"demo.{body.__name__}": body
     for body in (
-        *(add, echo, nothing, boom, strange, die, sleep, gate, who, noted, mul, total, one, keep, clock),
+        *(add, echo, nothing, boom, strange, die, kill_worker, sleep, gate, who, noted, mul, total, one, keep, clock),
+        kinds,
         *(mourn, lineage, lineage_again, again, again_at_gate, again_or_fail, advance, ignored, rejected),
     )
 }

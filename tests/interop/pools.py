@@ -14,6 +14,8 @@ PYTHON = [sys.executable, "-I", "-S"]
 EXEC = [*PYTHON, str(HANDLERS / "exec.py")]
 SERVE = [*PYTHON, str(HANDLERS / "serve.py")]
 DEAD = "dead"
+#: What the Celery app accepts.
+ACCEPT = {"content": tasks.ACCEPT}
 
 #: How `tasks.OPTIONS` is written in a pool.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -75,7 +77,7 @@ def shared(url: str) -> list[dict[str, Any]]:
     """What most tests use: both modes, and a pool that does one thing at a time."""
     return [
         *(queue(name, url) for name in ("celery", "serve", "single")),
-        exec_pool("exec", ["celery"], concurrency=4),
-        serve_pool("serve", ["serve"], concurrency=4),
-        exec_pool("single", ["single"], concurrency=1),
+        exec_pool("exec", ["celery"], concurrency=4, accept=ACCEPT),
+        serve_pool("serve", ["serve"], concurrency=4, accept=ACCEPT),
+        exec_pool("single", ["single"], concurrency=1, accept=ACCEPT),
     ]

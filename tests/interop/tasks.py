@@ -1,5 +1,6 @@
 """An ordinary Celery program: the client of every test, and the worker that Petiole is held against."""
 
+import json
 import os
 from typing import Any
 
@@ -9,6 +10,8 @@ from celery import Celery, Task
 from rig.word import is_bound
 
 RESULT_EXPIRES = 3600
+#: The forms of messages that workers take. The client writes what it likes.
+ACCEPT = ["json", "yaml", "msgpack"]
 
 #: What is not Celery's default for a task, on both sides.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -27,9 +30,7 @@ def make_app(url: str, **conf: Any) -> Celery:
         result_expires=RESULT_EXPIRES,
         # Petiole acknowledges late unless it is told otherwise.
         task_acks_late=True,
-        # A worker that reads pickles refuses nothing; the client only needs to be able to send one.
-        accept_content=["json", "yaml", "msgpack"],
-        **conf,
+        **{"accept_content": ACCEPT, **conf},
     )
     for name, body in bodies.BODIES.items():
         run = words.in_celery(body) if is_bound(body) else body
@@ -48,6 +49,8 @@ if os.environ.get("INTEROP_BROKER"):
     app = make_app(
         os.environ["INTEROP_BROKER"],
         worker_prefetch_multiplier=1,
+        # What a test of its own settings asks for.
+        **json.loads(os.environ.get("INTEROP_CONF", "{}")),
         broker_transport_options={
             "visibility_timeout": int(os.environ.get("INTEROP_VISIBILITY_TIMEOUT", "3600")),
             "unacked_restore_interval": 1,

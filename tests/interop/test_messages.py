@@ -14,9 +14,8 @@ from rig.waiting import until
 
 WITHIN = 20
 COMPRESSIONS = ["gzip", "zlib", "bzip2", "lzma", "xz", "zstd", "brotli"]
-#: Beside JSON. Pickle is refused by both.
+#: Beside JSON. Pickle is refused by these workers; test_pickle.py has others.
 SERIALIZERS = ["yaml", "msgpack"]
-ACCEPT = "which forms a pool takes beside JSON is a setting that it does not have yet"
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -42,7 +41,6 @@ def test_a_compressed_task_that_is_retried_keeps_its_arguments(client: Client, q
     assert result.get(timeout=WITHIN) == 2
 
 
-@pytest.mark.celery(ACCEPT)
 @pytest.mark.parametrize("serializer", SERIALIZERS)
 def test_a_message_of_another_serializer_is_read(client: Client, queue: str, serializer: str) -> None:
     sent = {"text": "naïve – 漢字", "list": [1, 2.5, None, True], "nested": {"a": {"b": []}}}
@@ -53,26 +51,22 @@ def test_a_message_of_another_serializer_is_read(client: Client, queue: str, ser
 # Celery's clients cannot write a signature as YAML: there is no canvas of it.
 
 
-@pytest.mark.celery(ACCEPT)
 def test_a_chain_of_msgpack_runs_to_its_end(client: Client, queue: str) -> None:
     parts = [client.sig("add", *args, queue=queue, serializer="msgpack") for args in ((1, 1), (10,), (100,))]
     assert chain(parts).delay().get(timeout=WITHIN) == 112
 
 
-@pytest.mark.celery(ACCEPT)
 def test_a_chord_of_msgpack_comes_to_its_body(client: Client, queue: str) -> None:
     header = [client.sig("add", number, 1, queue=queue, serializer="msgpack") for number in range(3)]
     assert chord(header)(client.sig("total", queue=queue, serializer="msgpack")).get(timeout=WITHIN) == 6
 
 
-@pytest.mark.celery(ACCEPT)
 @pytest.mark.parametrize("serializer", SERIALIZERS)
 def test_a_task_of_another_serializer_may_be_retried(client: Client, queue: str, serializer: str) -> None:
     result = client.task("again").apply_async((2,), queue=queue, serializer=serializer)
     assert result.get(timeout=WITHIN) == 2
 
 
-@pytest.mark.celery(ACCEPT)
 @pytest.mark.parametrize("serializer", SERIALIZERS)
 def test_a_message_of_another_serializer_may_be_compressed(client: Client, serializer: str) -> None:
     sent = ["x" * 10_000]

@@ -84,6 +84,23 @@ def test_the_task_of_a_killed_worker_runs_again(
     assert result.get(timeout=WITHIN) == "again"
 
 
+@pytest.mark.petiole("the task of a Celery worker that gets SIGQUIT waits for the visibility timeout")
+def test_a_worker_that_is_stopped_at_once_gives_back_what_runs(
+    own_redis: RedisServer, own_client: Client, start_single: Callable[[], PetioleDev], gate: Gate
+) -> None:
+    dev = start_single()
+    result = own_client.task("gate").delay(*gate.args("again"))
+    until("the task has started", gate.started)
+    worker = dev.replicas()[0].worker
+    assert worker
+    os.kill(worker, signal.SIGQUIT)
+    # `petiole dev` starts the worker again; it runs what the first one gave back.
+    until("it has started again", lambda: gate.started() == ["again", "again"])
+    gate.open()
+    assert result.get(timeout=WITHIN) == "again"
+    assert wire.held(own_redis.client) == []
+
+
 @pytest.mark.petiole("`petiole dev` starts again what dies; a Celery worker stays dead")
 def test_the_task_of_a_killed_runner_is_lost_as_celery_says_it(
     own_client: Client, start_single: Callable[[], PetioleDev], gate: Gate

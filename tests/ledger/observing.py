@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import redis
 
 EVERY = 0.25
+#: What a tag of ours begins with.
+OURS = "petiole:"
 READY = ("SUCCESS", "FAILURE", "REVOKED")
 
 
@@ -19,7 +21,9 @@ class Snapshot:
 
     time: float
     held: dict[str, str]
-    """Task by delivery tag."""
+    """Task by delivery tag, those of our workers."""
+    peers: frozenset[str] = frozenset()
+    """Tasks that Celery workers held."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,9 @@ class Observer:
     def snapshot(self, server: redis.Redis) -> Snapshot:
         """Looks at what is held now."""
         entries = server.hgetall("unacked")
-        held = {tag.decode(): json.loads(entry)[0]["headers"]["id"] for tag, entry in entries.items()}
-        snapshot = Snapshot(time.monotonic(), held)
+        tasks = {tag.decode(): json.loads(entry)[0]["headers"]["id"] for tag, entry in entries.items()}
+        held = {tag: task for tag, task in tasks.items() if tag.startswith(OURS)}
+        snapshot = Snapshot(time.monotonic(), held, frozenset(tasks[tag] for tag in tasks.keys() - held.keys()))
         self.snapshots.append(snapshot)
         return snapshot
 

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 
 import redis
 from celery import Celery
@@ -31,8 +32,11 @@ class Publisher:
     can only send it again. That is the client's trouble, not what is tested here.
     """
 
-    def __init__(self, url: str, chance: random.Random, total: int, rate: float) -> None:
+    def __init__(
+        self, url: str, chance: random.Random, total: int, rate: float, queues: Sequence[str] = QUEUES
+    ) -> None:
         self.app = Celery("ledger", broker=url)
+        self.queues = queues
         self.chance = chance
         self.total = total
         self.rate = rate
@@ -80,6 +84,6 @@ class Publisher:
         while len(self.submitted) < self.total and not self.ending.is_set():
             due = min(self.total, int((time.monotonic() - since + BURST_EVERY) * self.rate))
             while len(self.submitted) < due:
-                self.send(self.chance.choice(QUEUES), duration(self.chance))
+                self.send(self.chance.choice(self.queues), duration(self.chance))
             self.bursts.release()
             self.ending.wait(BURST_EVERY)

@@ -1,19 +1,21 @@
 """Prints a ledger's verdict, in the one form that all ledgers have."""
 
 import sys
+from collections import Counter
 
 from verdict import PROMISE, Verdict
 
 
-def report(name: str, verdict: Verdict, idle_kills: bool = False) -> bool:
+def report(name: str, verdict: Verdict, idle_kills: bool = False, peers: bool = False) -> bool:
     """Prints the figures, and what is wrong with them; whether nothing is.
 
     `idle_kills`: a kill after which nothing had to run again is wrong too, since the faults saw to it that there was
-    something.
+    something. `peers`: Celery workers took part, and what they lost is told too.
     """
+    by_peer = f" lost_by_peer={len(verdict.lost_by_peer)}" if peers else ""
     print(
         f"ledger {name} submitted={verdict.submitted} completed={verdict.completed} lost={verdict.lost}"
-        f" twice={verdict.twice} rerun_max_s={verdict.rerun_max:.1f}",
+        f" twice={verdict.twice} rerun_max_s={verdict.rerun_max:.1f}{by_peer}",
         flush=True,
     )
     wrong = {
@@ -34,4 +36,8 @@ def report(name: str, verdict: Verdict, idle_kills: bool = False) -> bool:
             print(f"{name}: {problem}", *instances[:10], sep="\n  ", file=sys.stderr)
     said = f"{verdict.reruns} tasks of killed workers ran again; stale results {len(verdict.stale)}"
     print(f"{said}; beside their successors {len(verdict.beside)}", file=sys.stderr)
+    if verdict.lost_by_peer:
+        # Without the number of a worker's life.
+        causes = Counter(cause.rstrip("0123456789").rstrip("-") for cause in verdict.lost_by_peer.values())
+        print("lost by Celery:", *(f"{count} {cause}" for cause, count in causes.items()), sep="\n  ", file=sys.stderr)
     return not any(wrong.values())

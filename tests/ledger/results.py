@@ -21,11 +21,11 @@ def records(server: redis.Redis, tasks: set[str]) -> dict[str, Write]:
     return found
 
 
-def wait_for_all(server: redis.Redis, submitted: set[str]) -> dict[str, Write]:
-    """Waits until every task has a record, or no more come."""
+def wait_for_all(server: redis.Redis, submitted: set[str], patience: float = NO_PROGRESS) -> dict[str, Write]:
+    """Waits until every task has a record, or none has come for so many seconds."""
     found: dict[str, Write] = {}
     progress = time.monotonic()
-    while len(found) < len(submitted) and time.monotonic() - progress < NO_PROGRESS:
+    while len(found) < len(submitted) and time.monotonic() - progress < patience:
         new = records(server, submitted - found.keys())
         if new:
             found |= new

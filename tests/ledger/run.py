@@ -12,11 +12,12 @@ from collections.abc import Callable
 
 import kill_redis
 import kill_redis_pods
+import mixed_redis
 from rig.processes import adopt_orphans, end_leftovers
 
 Ledgers = dict[str, Callable[[float, int], bool]]
 
-HERE: Ledgers = {kill_redis.NAME: kill_redis.run}
+HERE: Ledgers = {kill_redis.NAME: kill_redis.run, mixed_redis.NAME: mixed_redis.run}
 ON_CLUSTER: Ledgers = {kill_redis_pods.NAME: kill_redis_pods.run}
 
 

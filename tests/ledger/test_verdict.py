@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+from appended import Taker
 from journal import parse
 from observing import Snapshot, Write
 from verdict import Kill, Pause, Seen, judge
@@ -87,3 +89,36 @@ def test_a_start_that_the_killed_worker_had_ordered_is_no_rerun() -> None:
     earlier = Snapshot(2.15, held.held)
     verdict = judge(seen(journal, {}, kills=[Kill(2.0, "7", held)], snapshots=[held, earlier]))
     assert verdict.rerun_max == 7.0
+
+
+PEERS = "start 1 a a1 7\nalive 2 a a1\nstart 9 a a2 celery-late-1\nend 10 a a2\n"
+
+
+def test_a_task_that_celery_took_last_was_lost_by_celery() -> None:
+    quiet = "start 1 a a1 7\nend 2 a a1\nstart 1 b b1 celery-early-2\n"
+    verdict = judge(seen(quiet, {"a": "a1"}, last_takers={"a": Taker.OURS, "b": Taker.PEER}))
+    assert (verdict.completed, verdict.lost, verdict.lost_by_peer) == (1, 0, {"b": "begun by celery-early-2"})
+
+
+@pytest.mark.parametrize("taker", [Taker.OURS, Taker.NOBODY])
+def test_a_task_that_we_took_last_or_nobody_took_was_lost_by_us(taker: Taker) -> None:
+    verdict = judge(seen(QUIET, {"a": "a1"}, last_takers={"a": Taker.OURS, "b": taker}))
+    assert (verdict.lost, verdict.lost_by_peer) == (1, {})
+
+
+def test_the_records_of_tasks_that_celery_has_run_are_not_judged() -> None:
+    assert judge(seen(PEERS, {"a": "a1"})).stale == []
+    write = Write(3.0, "a", "SUCCESS", "a1")
+    assert judge(seen(PEERS, {"a": "a1"}, writes=[write, write])).stale == []
+
+
+def test_our_attempt_beside_celery_s_is_told_and_celery_s_beside_ours_is_not() -> None:
+    assert len(judge(seen(PEERS + "alive 9.5 a a1\n", {})).beside) == 1
+    theirs = "start 1 a a1 celery-late-1\nalive 9.5 a a1\nstart 9 a a2 7\nend 10 a a2\n"
+    assert judge(seen(theirs, {})).beside == []
+
+
+def test_a_task_of_ours_that_celery_holds_is_in_good_hands() -> None:
+    held, celery = Snapshot(2.0, {"petiole:w7:1": "a"}), Snapshot(4.0, {}, frozenset({"a"}))
+    verdict = judge(seen(PEERS, {}, kills=[Kill(2.0, "7", held)], snapshots=[held, celery]))
+    assert (verdict.reruns, verdict.rerun_max) == (1, 2.0)

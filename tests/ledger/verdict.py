@@ -9,6 +9,15 @@ What makes it sound:
   same reason a ready record is written exactly once, and a second write is stale, whatever it says. Messages are
   published once each: no id is ever sent a second time.
 - An attempt that shows a sign of life after the start of the next attempt of its task ran beside its own successor.
+
+Where Celery workers take tasks from the same queue, what they do is not ours to answer for:
+
+- A task that is lost was lost by the one who took its message last, by the order in which Redis wrote down what was
+  done (`appended.py`). What nobody took is ours: it waits in a queue that we work on.
+- A record is judged only when all attempts of its task were ours, and an attempt beside its successor only when the
+  earlier one was: Celery keeps the first result that it finds, and cannot tell who holds a message.
+- A task of a killed worker of ours is in good hands again when it is started, or when a Celery worker is seen to hold
+  it: how long it waits there is Celery's prefetching.
 """
 
 from collections import Counter, defaultdict
@@ -16,8 +25,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from journal import Attempts
+from appended import Taker
+from journal import Attempt, Attempts
 from observing import Snapshot, Write, incarnation
+from peers import is_peer
 
 #: Seconds within which all tasks of a killed worker have to run again.
 PROMISE = 10.0
@@ -64,6 +75,9 @@ class Verdict:
     beside: list[str]
     """Attempts that lived while their successor ran."""
 
+    lost_by_peer: dict[str, str]
+    """Tasks that a Celery worker took and never completed, with how far it got."""
+
     idle_pauses: int
     """Stopped workers from whom no task was taken: a fault without an effect shows nothing."""
     idle_kills: int
@@ -71,8 +85,8 @@ class Verdict:
 
     @property
     def lost(self) -> int:
-        """Submitted, and never completed."""
-        return self.submitted - self.completed
+        """Submitted, and never completed, by our fault."""
+        return self.submitted - self.completed - len(self.lost_by_peer)
 
 
 @dataclass
@@ -87,6 +101,8 @@ class Seen:
     pauses: list[Pause] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
+    last_takers: Mapping[str, Taker] = field(default_factory=dict)
+    """Who took each task's message last, where Celery workers take some."""
 
 
 def judge(seen: Seen) -> Verdict:
@@ -102,9 +118,20 @@ def judge(seen: Seen) -> Verdict:
         failed={task: seen.records[task].status for task in completed if seen.records[task].status != "SUCCESS"},
         stale=stale_results(seen),
         beside=beside_successor(seen.attempts),
+        lost_by_peer=lost_by_peer(seen, seen.submitted - completed),
         idle_pauses=sum(not taken_over(pause, seen.attempts) for pause in seen.pauses),
         idle_kills=idle_kills(seen),
     )
+
+
+def lost_by_peer(seen: Seen, lost: set[str]) -> dict[str, str]:
+    """Those of the lost tasks whose messages a Celery worker took last."""
+    told = {}
+    for task in lost:
+        if seen.last_takers.get(task) is Taker.PEER:
+            attempts = seen.attempts.get(task, [])
+            told[task] = f"begun by {attempts[-1].runner}" if attempts else "never begun"
+    return told
 
 
 def stale_results(seen: Seen) -> list[str]:
@@ -112,11 +139,19 @@ def stale_results(seen: Seen) -> list[str]:
     stale = []
     for task, record in seen.records.items():
         attempts = seen.attempts.get(task, [])
+        if peers_had_part(attempts):
+            continue
         if record.token and attempts and record.token != attempts[-1].token:
             stale.append(f"{task} holds the result of {record.token}, its last attempt was {attempts[-1].token}")
-    written = Counter(write.task for write in seen.writes)
+    writes = (write.task for write in seen.writes if not peers_had_part(seen.attempts.get(write.task, [])))
+    written = Counter(writes)
     stale += [f"{task} was given a result {times} times" for task, times in written.items() if times > 1]
     return stale
+
+
+def peers_had_part(attempts: Iterable[Attempt]) -> bool:
+    """Whether one of these attempts was a Celery worker's."""
+    return any(is_peer(attempt.runner) for attempt in attempts)
 
 
 def beside_successor(attempts: Attempts) -> list[str]:
@@ -125,7 +160,7 @@ def beside_successor(attempts: Attempts) -> list[str]:
         f"{task}: {earlier.token} lived {earlier.last_sign - later.start:.2f} s beside {later.token}"
         for task, of_task in attempts.items()
         for earlier, later in pairwise(of_task)
-        if earlier.last_sign > later.start
+        if earlier.last_sign > later.start and not is_peer(earlier.runner)
     ]
 
 
@@ -151,14 +186,20 @@ def rerun_delays(seen: Seen) -> list[float]:
         for task in taken_by(kill, runners, seen.attempts):
             attempts = seen.attempts.get(task, [])
             after = [attempt.start for attempt in attempts if is_rerun(attempt.start, attempt.runner, kill)]
+            after += [at for at in in_peers_hands(task, seen.snapshots) if at > kill.time]
             for before in taken[task]:
                 # The earlier kill's clock stops where this one's starts, if the task had not run in between.
                 if delays.get((task, before), 0.0) > kill.time - before:
                     del delays[task, before]
             taken[task].append(kill.time)
             if after and kill.redis_was_there:
-                delays[task, kill.time] = after[0] - kill.time
+                delays[task, kill.time] = min(after) - kill.time
     return list(delays.values())
+
+
+def in_peers_hands(task: str, snapshots: Iterable[Snapshot]) -> Iterable[float]:
+    """When a Celery worker was seen to hold a task."""
+    return (snapshot.time for snapshot in snapshots if task in snapshot.peers)
 
 
 def idle_kills(seen: Seen) -> int:

@@ -21,7 +21,7 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """Redis without snapshots; `durable` also keeps each write on disk before it is answered."""
+    """Redis without snapshots; `durable` also keeps each write in a file before it is answered."""
 
     def __init__(self, folder: Path, durable: bool = False, dump: Path | None = None) -> None:
         self.folder = folder
@@ -69,7 +69,9 @@ class RedisServer:
         return self.folder / "dump.rdb"
 
     def _command(self, port: int) -> list[str]:
-        durable = ["--appendonly", "yes", "--appendfsync", "always"] if self.durable else ["--appendonly", "no"]
+        # It is never made shorter, so that it tells all that was done.
+        whole = ["--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"]
+        durable = ["--appendonly", "yes", *whole] if self.durable else ["--appendonly", "no"]
         command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         return [*command, "--save", "", *durable]
 

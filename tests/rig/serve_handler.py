@@ -5,13 +5,15 @@ Only Python's own library: a handler starts without site packages.
 
 import json
 import os
+import pickle
 import queue
 import signal
 import socket
 import struct
+import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from rig import word
@@ -56,8 +58,9 @@ class Connection:
 class Handler:
     """The main thread runs tasks, a second one listens, so that a task can be ended while it runs."""
 
-    def __init__(self, bodies: Bodies) -> None:
+    def __init__(self, bodies: Bodies, accept: Sequence[str] = ()) -> None:
         self.bodies = bodies
+        self.accept = accept
         self.connection = Connection(os.environ["PETIOLE_SOCKET"])
         self.runs: queue.Queue[tuple[dict[str, Any], bytes] | None] = queue.Queue()
         self.current: int | None = None
@@ -74,13 +77,17 @@ class Handler:
                     if self.current == fields["attempt"]:
                         # A real signal, which also ends a system call that waits.
                         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            elif kind == "refused":
+                print("the worker refuses this handler:", fields["reason"], file=sys.stderr, flush=True)
+                break
             elif kind == "drain":
                 break
         self.runs.put(None)
 
     def work(self) -> None:
         """Runs one task after another until no more come."""
-        self.connection.send("hello", {"version": 1, "handler": os.environ["PETIOLE_HANDLER"]})
+        hello = {"version": 1, "handler": os.environ["PETIOLE_HANDLER"], "accept": list(self.accept)}
+        self.connection.send("hello", hello)
         threading.Thread(target=self.listen, daemon=True).start()
         while run := self.runs.get():
             fields, payload = run
@@ -95,7 +102,10 @@ class Handler:
             if fields["task"] not in self.bodies:
                 unknown = {"type": "NotRegistered", "message": fields["task"], "module": "celery.exceptions"}
                 return {"error": unknown}, None
-            args, kwargs = json.loads(payload)
+            if fields.get("content") == "pickle":
+                args, kwargs, _embed = pickle.loads(payload)
+            else:
+                args, kwargs = json.loads(payload)
             with self.turn:
                 self.current = fields["attempt"]
             try:

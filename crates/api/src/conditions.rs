@@ -66,6 +66,10 @@ pub mod reasons {
     pub const QUEUE_TWICE: &str = "QueueTwice";
     /// A task's command or limits cannot be used.
     pub const TASK_REFUSED: &str = "TaskRefused";
+    /// A pattern of a pool's routes cannot be used.
+    pub const ROUTE_REFUSED: &str = "RouteRefused";
+    /// What a Secret holds for the certificates of those who may sign messages cannot be used.
+    pub const CERTIFICATES_REFUSED: &str = "CertificatesRefused";
     /// The pod template cannot be used.
     pub const TEMPLATE_REFUSED: &str = "TemplateRefused";
     /// An object that the pool needs is there already and belongs to someone else.

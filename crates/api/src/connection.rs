@@ -90,6 +90,10 @@ pub struct Results {
     /// How long a result is kept, as Celery's `result_expires`; `0` for ever.
     #[serde(default = "Results::default_expires")]
     pub expires: Expiry,
+    /// Whether a result also says what its task was called with, and where it ran: its name, arguments, queue, worker and
+    /// retries (Celery's `result_extended`).
+    #[serde(default)]
+    pub extended: bool,
 }
 
 /// A value that stands elsewhere.
@@ -258,6 +262,7 @@ impl Default for Results {
             redis: RedisResults::default(),
             tls: None,
             expires: Expiry::DAY,
+            extended: false,
         }
     }
 }

@@ -2,13 +2,11 @@
 //!
 //! The units are Go's (`h`, `m`, `s`, `ms`), as everywhere in Kubernetes, each at most once and in this order.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::written::written_as_text;
 
 /// What a duration looks like to the API server. No part may be zero or start with zero, so none at all is zero.
 const PATTERN: &str = "([1-9][0-9]{0,6}h)?([1-9][0-9]{0,6}m)?([1-9][0-9]{0,6}s)?([1-9][0-9]{0,6}ms)?";
@@ -174,57 +172,19 @@ impl fmt::Display for Expiry {
     }
 }
 
-/// Gives a type that is a string in YAML its serde and schema, with a rule whose message says what to write.
-macro_rules! written_as_text {
-    ($type:ident, $pattern:expr, $min:literal, $message:literal) => {
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = Cow::<'_, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
-            }
-        }
-
-        impl JsonSchema for $type {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($type).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({
-                    "type": "string",
-                    "minLength": $min,
-                    "maxLength": MAX_LENGTH,
-                    "x-kubernetes-validations": [{
-                        "rule": format!("self.matches('^{}$')", $pattern),
-                        "message": $message,
-                    }],
-                })
-            }
-        }
-    };
-}
-
-written_as_text!(Duration, PATTERN, 2, "write a duration such as 90s, 10m or 1h30m");
+written_as_text!(Duration, PATTERN, 2, MAX_LENGTH, "write a duration such as 90s, 10m or 1h30m");
 written_as_text!(
     TimeLimit,
     format!("(none|{PATTERN})"),
     2,
+    MAX_LENGTH,
     "write a duration such as 90s, 10m or 1h30m, or none"
 );
 written_as_text!(
     Expiry,
     format!("(0|{PATTERN})"),
     1,
+    MAX_LENGTH,
     "write a duration such as 90s, 10m or 24h, or 0 to keep results for ever"
 );
 

@@ -5,12 +5,16 @@
 
 use serde_json::{Value, json};
 
+use crate::accept::{Accept, Content};
 use crate::connection::{Broker, RedisBroker, RedisResults, Results, Sentinel, Tls, ValueFrom};
 use crate::duration::{Duration, TimeLimit};
+use crate::rate::RateLimit;
 use crate::retry::{Backoff, MaxRetries, Retry};
 use crate::task_queue::{DeadLetter, TaskQueue, TaskQueueSpec};
 use crate::template::{PodTemplate, TemplateContainer, TemplateSpec};
-use crate::worker_pool::{Acks, Drain, Mode, QueueRef, ResultForm, Serve, Task, WorkerPool, WorkerPoolSpec};
+use crate::worker_pool::{
+    Acks, Drain, Mode, QueueOrder, QueueRef, ResultForm, Route, Serve, Task, WorkerPool, WorkerPoolSpec,
+};
 
 /// A file of examples.
 #[derive(Debug, Clone)]
@@ -39,10 +43,12 @@ impl Object {
     pub fn to_value(&self) -> Result<Value, serde_json::Error> {
         let (value, defaults) = match self {
             Self::TaskQueue(queue) => {
-                let plain = TaskQueue::new(
-                    "",
-                    TaskQueueSpec { results: Some(Results::default()), ..Default::default() },
-                );
+                let plain = TaskQueueSpec {
+                    results: Some(Results::default()),
+                    retry: Some(Retry::default()),
+                    ..Default::default()
+                };
+                let plain = TaskQueue::new("", plain);
                 (serde_json::to_value(queue)?, serde_json::to_value(plain)?)
             }
             Self::WorkerPool(pool) => {
@@ -74,9 +80,11 @@ fn without(mut value: Value, defaults: &Value) -> Value {
         strip(spec, defaults);
         let plain = Task { retry: Some(Retry::default()), ..Task::default() };
         let task = serde_json::to_value(plain).unwrap_or_default();
-        let tasks = spec.get_mut("tasks").and_then(Value::as_array_mut);
-        for entry in tasks.into_iter().flatten() {
-            strip(entry, &task);
+        let queue = serde_json::to_value(QueueRef::new("")).unwrap_or_default();
+        for (list, plain) in [("tasks", task), ("queues", queue)] {
+            for entry in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                strip(entry, &plain);
+            }
         }
     }
     value
@@ -98,6 +106,14 @@ pub fn examples() -> Vec<Example> {
             about: "Mode Serve: long-lived handlers take one task after another, for the highest rate. The pod template\n\
                     shows resources, environment and a volume. A task that cannot connect is tried again.",
             objects: vec![reports_queue().into(), reports_pool().into()],
+        },
+        Example {
+            file: "queues.yaml",
+            about: "Two queues of one pool, served by weight. What a task's own entry does not say, its queue does: when\n\
+                    it is tried again, and how often it may take its worker down. A mail server that allows 100 a\n\
+                    minute gets no more, from however many pods; a mail that follows another task has a queue of its\n\
+                    own.",
+            objects: vec![orders_queue().into(), mail_queue().into(), shop_pool().into()],
         },
         Example {
             file: "credentials.yaml",
@@ -145,7 +161,7 @@ pub fn thumbnails_pool() -> WorkerPool {
         "thumbnails",
         WorkerPoolSpec {
             replicas: 2,
-            queues: vec![QueueRef { task_queue: "thumbnails".to_owned() }],
+            queues: vec![QueueRef::new("thumbnails")],
             concurrency: 4,
             image: Some("localhost/petiole-demo-thumbnails:1".to_owned()),
             tasks: vec![Task {
@@ -169,9 +185,10 @@ pub fn reports_queue() -> TaskQueue {
             queue: Some("celery".to_owned()),
             broker: Broker { url: Some(BROKER.to_owned()), ..Default::default() },
             results: Some(Results { url: Some(RESULTS.to_owned()), ..Default::default() }),
-            dead_letter: Some(DeadLetter { queue: Some("celery.failed".to_owned()) }),
+            dead_letter: DeadLetter { queue: Some("celery.failed".to_owned()), ..Default::default() },
             time_limit: Duration::from_secs(600).map(TimeLimit::After),
             soft_time_limit: Duration::from_secs(540),
+            retry: None,
         },
     )
 }
@@ -193,7 +210,7 @@ pub fn reports_pool() -> WorkerPool {
     WorkerPool::new(
         "reports",
         WorkerPoolSpec {
-            queues: vec![QueueRef { task_queue: "reports".to_owned() }],
+            queues: vec![QueueRef::new("reports")],
             concurrency: 8,
             mode: Mode::Serve,
             template: Some(PodTemplate {
@@ -225,6 +242,61 @@ pub fn reports_pool() -> WorkerPool {
                 },
             ],
             drain: Some(Drain { grace_period: Duration::from_secs(900) }),
+            ..Default::default()
+        },
+    )
+}
+
+/// A queue whose results say what their tasks were called with, and that says how its tasks fail.
+pub fn orders_queue() -> TaskQueue {
+    TaskQueue::new(
+        "orders",
+        TaskQueueSpec {
+            dead_letter: DeadLetter { max_deliveries: 3, ..Default::default() },
+            retry: Some(Retry {
+                max: MaxRetries::Of(10),
+                backoff: Backoff::Exponential,
+                jitter: true,
+                on_errors: words(&["ConnectionError"]),
+                ..Default::default()
+            }),
+            ..shop_queue()
+        },
+    )
+}
+
+/// A queue on the same broker, with the same results.
+pub fn mail_queue() -> TaskQueue {
+    TaskQueue::new("mail", shop_queue())
+}
+
+fn shop_queue() -> TaskQueueSpec {
+    TaskQueueSpec {
+        broker: Broker { url: Some(BROKER.to_owned()), ..Default::default() },
+        results: Some(Results { url: Some(RESULTS.to_owned()), extended: true, ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+/// A pool of two queues, with a rate, a route and events.
+pub fn shop_pool() -> WorkerPool {
+    WorkerPool::new(
+        "shop",
+        WorkerPoolSpec {
+            queues: vec![QueueRef { weight: 3, ..QueueRef::new("orders") }, QueueRef::new("mail")],
+            queue_order: QueueOrder::Weighted,
+            concurrency: 8,
+            mode: Mode::Serve,
+            image: Some("petiole.local/handler:demo".to_owned()),
+            serve: Some(Serve { command: words(&["python3", "/handler.py"]) }),
+            tasks: vec![Task {
+                name: "mail.send".to_owned(),
+                rate_limit: RateLimit::per_minute(100),
+                ..Default::default()
+            }],
+            accept: Accept { content: vec![Content::Json, Content::Msgpack], ..Default::default() },
+            routes: vec![Route { task: "mail.*".to_owned(), queue: "mail".to_owned() }],
+            events: true,
             ..Default::default()
         },
     )

@@ -4,8 +4,8 @@
 //!   WorkerPool ──queues──> TaskQueue ──broker, results──> Secret keys
 //! ```
 //!
-//! - [`task_queue`] and [`worker_pool`]: the resources. [`connection`], [`duration`], [`retry`], [`template`]: what they
-//!   are made of.
+//! - [`task_queue`] and [`worker_pool`]: the resources. [`accept`], [`connection`], [`duration`], [`rate`], [`retry`],
+//!   [`template`]: what they are made of.
 //! - [`conditions`] and [`names`]: every word that leaves the operator.
 //! - [`crds`]: the resources' definitions, as `crds/` holds them. [`examples`]: objects that show how they are used.
 //! - [`check`] (feature `check`): what the API server would say of an object, without one.
@@ -15,6 +15,7 @@
 
 #![allow(unreachable_pub, reason = "KubeSchema writes a copy of each struct into a function")]
 
+pub mod accept;
 #[cfg(feature = "check")]
 pub mod check;
 pub mod conditions;
@@ -23,10 +24,12 @@ pub mod crds;
 pub mod duration;
 pub mod examples;
 pub mod names;
+pub mod rate;
 pub mod retry;
 pub mod task_queue;
 pub mod template;
 pub mod worker_pool;
+mod written;
 
 pub use crds::crds;
 pub use task_queue::{TaskQueue, TaskQueueSpec, TaskQueueStatus};

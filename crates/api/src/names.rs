@@ -37,6 +37,8 @@ pub const COMPONENT: &str = "worker-pool";
 pub const CONFIG: &str = "petiole.dev/config";
 /// Annotation of a pod: a `TaskQueue` that is on its broker, so that its end can be told there when its pool is gone.
 pub const TASK_QUEUE: &str = "petiole.dev/task-queue";
+/// Annotation of a pod: a hash of the certificates that its worker started with, so that new ones replace the pod.
+pub const CERTIFICATES: &str = "petiole.dev/certificates";
 /// Annotation that kubectl knows: the container whose logs are meant when none is named.
 pub const KUBECTL_DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 

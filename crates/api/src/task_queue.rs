@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::{Broker, Results};
 use crate::duration::{Duration, TimeLimit};
+use crate::retry::Retry;
 
 /// A queue of Celery tasks: which broker holds it, what it is called there, and where results go.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema, CustomResource)]
@@ -38,7 +39,7 @@ use crate::duration::{Duration, TimeLimit};
         description = "Why it is or is not ready"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = ("size(self.metadata.name) <= 52", "choose a name of at most 52 characters"),
-    validation = ("!has(self.spec.deadLetter) || !has(self.spec.deadLetter.queue) || self.spec.deadLetter.queue != \
+    validation = ("!has(self.spec.deadLetter.queue) || self.spec.deadLetter.queue != \
         (has(self.spec.queue) ? self.spec.queue : self.metadata.name)",
         "deadLetter.queue is the queue itself: choose another name, or leave it out for QUEUE.dead")
 )]
@@ -60,9 +61,10 @@ pub struct TaskQueueSpec {
     /// The store that results are written to, as Celery's `result_backend`. Without it none are stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results: Option<Results>,
-    /// Where messages go that cannot be tried again: unknown tasks, messages that cannot be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dead_letter: Option<DeadLetter>,
+    /// Where messages go that cannot be tried again: unknown tasks, messages that cannot be read, tasks that have taken
+    /// their worker down too often.
+    #[serde(default)]
+    pub dead_letter: DeadLetter,
     /// A task of this queue that runs longer than this is killed, unless the pool's entry for it says otherwise; `none`
     /// for no limit. A message that asks for more gets this. The pool's own timeLimit stays the longest that any of its
     /// tasks may run. Default: the pool's timeLimit.
@@ -72,10 +74,14 @@ pub struct TaskQueueSpec {
     /// message or the pool's entry for it says otherwise. Default: the pool's softTimeLimit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soft_time_limit: Option<Duration>,
+    /// When the tasks of this queue are tried again, and how often, unless the pool's entry for them says otherwise. Default:
+    /// 3 times, each after 3 minutes, as in Celery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
 }
 
 /// Where messages go that cannot be tried again.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetter {
     /// Name of the queue on the same broker. Default: the queue's name with `.dead` at its end.
@@ -83,6 +89,12 @@ pub struct DeadLetter {
     #[schemars(length(min = 1, max = 200))]
     #[x_kube(validation = ("!self.matches('[[:cntrl:]]')", "write the name without control characters"))]
     pub queue: Option<String>,
+    /// A message goes there once so many workers were lost while its task ran: killed, out of memory, on a node that went
+    /// away. Only those count: a delivery whose task had not started does not, nor does one that a pod gives back when it is
+    /// told to stop.
+    #[serde(default = "DeadLetter::default_max_deliveries")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_deliveries: u32,
 }
 
 /// What the operator saw last.
@@ -118,6 +130,23 @@ pub struct TaskQueueStatus {
     pub conditions: Vec<Condition>,
 }
 
+impl DeadLetter {
+    /// Enough that nodes which go away one after the other do not condemn a task: with four lost workers it still runs
+    /// again. Few enough that one which takes its worker down each time costs a pool five restarts and no more. Celery
+    /// has no such count on Redis (`reject_on_worker_lost` tries for ever); the count of managed queues is mostly 3 to 10.
+    const MAX_DELIVERIES: u32 = 5;
+
+    fn default_max_deliveries() -> u32 {
+        Self::MAX_DELIVERIES
+    }
+}
+
+impl Default for DeadLetter {
+    fn default() -> Self {
+        Self { queue: None, max_deliveries: Self::MAX_DELIVERIES }
+    }
+}
+
 impl TaskQueue {
     /// The queue's name on the broker.
     pub fn queue(&self) -> String {
@@ -126,8 +155,7 @@ impl TaskQueue {
 
     /// The dead-letter queue's name on the broker.
     pub fn dead_letter_queue(&self) -> String {
-        let named = self.spec.dead_letter.as_ref().and_then(|dead| dead.queue.clone());
-        named.unwrap_or_else(|| format!("{}.dead", self.queue()))
+        self.spec.dead_letter.queue.clone().unwrap_or_else(|| format!("{}.dead", self.queue()))
     }
 }
 
@@ -144,7 +172,7 @@ mod tests {
         );
         queue.spec.queue = Some("celery".to_owned());
         assert_eq!(queue.dead_letter_queue(), "celery.dead");
-        queue.spec.dead_letter = Some(DeadLetter { queue: Some("graveyard".to_owned()) });
+        queue.spec.dead_letter.queue = Some("graveyard".to_owned());
         assert_eq!(queue.dead_letter_queue(), "graveyard");
     }
 }

@@ -5,7 +5,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::accept::Accept;
 use crate::duration::{Duration, TimeLimit};
+use crate::rate::RateLimit;
 use crate::retry::Retry;
 use crate::template::PodTemplate;
 
@@ -61,6 +63,10 @@ use crate::template::PodTemplate;
     validation = ("self.mode != 'Serve' || self.tasks.all(task, !has(task.retry) || !has(task.retry.onExitCodes))",
         "in mode Serve a task has no exit code of its own: leave tasks[].retry.onExitCodes out, and write the errors \
          that are tried again into tasks[].retry.onErrors"),
+    validation = ("self.mode == 'Serve' || !('pickle' in self.accept.content)",
+        "pickle needs mode Serve, and a handler that takes it: leave pickle out of accept.content, or write mode: Serve"),
+    validation = ("self.queueOrder == 'Weighted' || self.queues.all(queue, queue.weight == 1)",
+        "queues[].weight counts with queueOrder: Weighted alone: write that, or leave weight out"),
     validation = ("self.timeLimit != 'none' || (has(self.drain) && has(self.drain.gracePeriod))",
         "timeLimit none needs drain.gracePeriod: how long a pod that is told to stop may wait for its tasks"),
     validation = ("!has(self.softTimeLimit) || self.timeLimit == 'none' || \
@@ -76,8 +82,8 @@ pub struct WorkerPoolSpec {
     #[serde(default = "WorkerPoolSpec::default_replicas")]
     #[schemars(range(min = 0, max = 10_000))]
     pub replicas: i32,
-    /// The queues whose tasks run here, the most urgent first: a later one is served while those before it are
-    /// empty. They must be on one broker and store their results in one place.
+    /// The queues whose tasks run here. Which of them is served next, queueOrder says. They must be on one broker and store
+    /// their results in one place.
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(
         merge_strategy = ListMerge::Atomic,
@@ -85,6 +91,11 @@ pub struct WorkerPoolSpec {
             "write each TaskQueue once")
     )]
     pub queues: Vec<QueueRef>,
+    /// In which order the queues are served. Strict: the first one first, and a later one while those before it are empty;
+    /// messages of a high priority come before others of all queues. Weighted: each gets its share while it has work, so
+    /// that none starves, and priorities count within a queue.
+    #[serde(default)]
+    pub queue_order: QueueOrder,
     /// How many tasks a pod runs at the same time.
     #[serde(default = "WorkerPoolSpec::default_concurrency")]
     #[schemars(range(min = 1, max = 1000))]
@@ -111,6 +122,22 @@ pub struct WorkerPoolSpec {
     #[schemars(length(max = 200))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub tasks: Vec<Task>,
+    /// Which forms of messages are read (Celery's `accept_content`). A message of any other form goes to the dead-letter
+    /// queue.
+    #[serde(default)]
+    pub accept: Accept,
+    /// Where messages go that tasks of this pool send when they end (callbacks, errbacks, the next step of a chain, a
+    /// chord's body) and that name no queue, as Celery's `task_routes`. An entry with the task's very name counts before
+    /// patterns, and of patterns the first that fits. Without one a message goes to the queue of the task that sends it. A
+    /// task that is tried again stays in its queue.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub routes: Vec<Route>,
+    /// Whether the workers send events of tasks from the start (Celery's `worker_send_task_events`), for Flower and
+    /// `celery events`. Otherwise they do so once somebody asks for it (`celery control enable_events`).
+    #[serde(default)]
+    pub events: bool,
     /// The longest that any task may run; then it is killed. A message that asks for more gets this. `none` for no
     /// limit, which needs drain.gracePeriod.
     #[serde(default = "WorkerPoolSpec::default_time_limit")]
@@ -132,6 +159,35 @@ pub struct QueueRef {
     /// Name of a TaskQueue in the pool's namespace.
     #[schemars(length(min = 1, max = 52))]
     pub task_queue: String,
+    /// Its share where queueOrder is Weighted: while all have work, a queue of weight 3 has three tasks started for each
+    /// one of a queue of weight 1.
+    #[serde(default = "QueueRef::default_weight")]
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: u32,
+}
+
+/// In which order queues are served.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum QueueOrder {
+    /// A later one while those before it are empty.
+    #[default]
+    Strict,
+    /// Each by its share.
+    Weighted,
+}
+
+/// Where messages of a task go that name no queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Route {
+    /// Name of the Celery task, or a pattern with `*` for any characters, such as `reports.*`.
+    #[schemars(length(min = 1, max = 255))]
+    pub task: String,
+    /// Name of the queue on the broker; its TaskQueue may be another pool's.
+    #[schemars(length(min = 1, max = 200))]
+    #[x_kube(validation = ("!self.matches('[[:cntrl:]]')", "write the name without control characters"))]
+    pub queue: String,
 }
 
 /// How tasks run.
@@ -183,10 +239,13 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soft_time_limit: Option<Duration>,
     /// When the task is tried again, and how often. What it is tried again for: exit code 75 (mode Exec), `retry` in its
-    /// report file or frame, and the exit codes and errors that are named here. Default: 3 times, each after 3 minutes,
-    /// as in Celery.
+    /// report file or frame, and the exit codes and errors that are named here. Default: what its TaskQueue says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// How many of it start in a time, at most: `10/s`, `100/m` or `5/h`. It counts over all pods of the pool, where
+    /// Celery's `rate_limit` counts in each worker. What is over it waits on the broker, and holds up nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
     /// When its message is acknowledged. Late: when the task has ended, so that a task whose pod dies runs again.
     /// Early: when it starts, so that it never runs twice (Celery's default).
     #[serde(default)]
@@ -265,6 +324,17 @@ pub struct WorkerPoolStatus {
     pub conditions: Vec<Condition>,
 }
 
+impl QueueRef {
+    /// A TaskQueue by its name, of weight 1.
+    pub fn new(task_queue: impl Into<String>) -> Self {
+        Self { task_queue: task_queue.into(), weight: Self::default_weight() }
+    }
+
+    fn default_weight() -> u32 {
+        1
+    }
+}
+
 impl WorkerPoolSpec {
     fn default_replicas() -> i32 {
         1
@@ -284,12 +354,16 @@ impl Default for WorkerPoolSpec {
         Self {
             replicas: Self::default_replicas(),
             queues: Vec::new(),
+            queue_order: QueueOrder::default(),
             concurrency: Self::default_concurrency(),
             mode: Mode::default(),
             image: None,
             template: None,
             serve: None,
             tasks: Vec::new(),
+            accept: Accept::default(),
+            routes: Vec::new(),
+            events: false,
             time_limit: Self::default_time_limit(),
             soft_time_limit: None,
             drain: None,

@@ -156,6 +156,7 @@ fn a_queue_cannot_be_its_own_dead_letter_queue() {
         "deadLetter.queue is the queue itself",
     );
     refused(&queue(json!({ "queue": "a\u{6}\u{16}3" })), "without control characters");
+    accepted(&queue(json!({ "deadLetter": { "maxDeliveries": 1 } })));
 }
 
 #[test]
@@ -242,6 +243,73 @@ fn retries_that_cannot_be_meant_are_refused() {
     ] {
         refused(&retry(bad), says);
     }
+}
+
+#[test]
+fn a_queue_has_the_rules_of_a_task_for_its_retries() {
+    let retry = |retry: Value| queue(json!({ "broker": { "url": "redis://a" }, "retry": retry }));
+    accepted(&retry(json!({ "max": "none", "backoff": "Exponential", "onExitCodes": [7] })));
+    refused(&retry(json!({ "delay": "11m" })), "which is 10m when it is not written");
+    refused(&retry(json!({ "onErrors": ["*"] })), "* is not one");
+}
+
+#[test]
+fn a_rate_is_so_many_in_a_time() {
+    let rate =
+        |rate: Value| exec_pool(json!({ "tasks": [{ "name": "a", "command": ["a"], "rateLimit": rate }] }));
+    for good in ["10/s", "100/m", "5/h"] {
+        accepted(&rate(json!(good)));
+    }
+    for bad in ["10", "0/s", "1.5/s", "10/d", "10/s "] {
+        refused(&rate(json!(bad)), "such as 10/s, 100/m or 5/h");
+    }
+}
+
+#[test]
+fn weights_count_where_queues_are_weighted() {
+    let queues = |order: &str, weight: u32| {
+        let queues = json!([{ "taskQueue": "a", "weight": weight }, { "taskQueue": "b" }]);
+        exec_pool(json!({ "queueOrder": order, "queues": queues }))
+    };
+    accepted(&queues("Weighted", 3));
+    accepted(&queues("Strict", 1));
+    refused(&queues("Strict", 3), "queueOrder: Weighted alone: write that, or leave weight out");
+    let plain = json!([{ "taskQueue": "a", "weight": 2 }]);
+    refused(&exec_pool(json!({ "queues": plain })), "queueOrder: Weighted alone");
+}
+
+#[test]
+fn forms_of_messages_that_cannot_be_meant_are_refused() {
+    let serve = |accept: Value| {
+        pool(json!({ "mode": "Serve", "image": "a", "serve": { "command": ["a"] }, "accept": accept }))
+    };
+    let certificates = || json!({ "secretRef": { "name": "signers" } });
+    for good in [
+        json!({}),
+        json!({ "content": ["json", "yaml", "msgpack", "pickle"] }),
+        json!({ "content": ["auth"], "certificatesFrom": certificates() }),
+        json!({ "content": ["json", "auth"], "certificatesFrom": certificates(), "onlySigned": true }),
+    ] {
+        accepted(&serve(good));
+    }
+    for (bad, says) in [
+        (json!({ "content": ["json", "json"] }), "write each form once"),
+        (json!({ "content": ["auth"] }), "auth is for signed messages, and needs certificatesFrom"),
+        (json!({ "certificatesFrom": certificates() }), "add auth to content, or leave certificatesFrom out"),
+        (json!({ "onlySigned": true }), "add auth to content, or leave onlySigned out"),
+        (json!({ "contents": ["json"] }), "accept.contents: there is no such field"),
+    ] {
+        refused(&serve(bad), says);
+    }
+    refused(&exec_pool(json!({ "accept": { "content": ["json", "pickle"] } })), "pickle needs mode Serve");
+    accepted(&exec_pool(json!({ "accept": { "content": ["json", "msgpack"] } })));
+}
+
+#[test]
+fn a_route_leads_to_a_queue_that_can_have_that_name() {
+    let routes = |queue: &str| exec_pool(json!({ "routes": [{ "task": "mail.*", "queue": queue }] }));
+    accepted(&routes("mail"));
+    refused(&routes("a\u{6}\u{16}3"), "without control characters");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 pub mod adopt;
 pub mod attempts;
 pub mod chord;
+pub mod dead_letters;
 pub mod depths;
 pub mod follow_ups;
 pub mod intake;
@@ -26,6 +27,7 @@ use petiole_protocol::envelope::Envelope;
 use petiole_results::chord::ChordPart;
 use petiole_results::{Precedence, Record, Store};
 
+use crate::dead_letter::DeadLetters;
 use crate::exchange::Binding;
 use crate::{
     Address, Attempts, Consumer, Delivery, Disposition, Inspector, Intake, Lease, Mailbox, Outgoing, Parking,
@@ -46,6 +48,8 @@ pub trait Subject {
     async fn bound(&self, from: &Address) -> Checked<Vec<String>>;
     /// What is revoked.
     fn revocations(&self) -> Arc<dyn Revocations>;
+    /// Its dead-letter queues.
+    fn dead_letters(&self) -> Arc<dyn DeadLetters>;
     /// What the operator sees.
     fn inspector(&self) -> Arc<dyn Inspector>;
     /// Puts a message behind the others of its priority, as a Celery client does.
@@ -293,9 +297,16 @@ macro_rules! conformance {
             adopt::messages_whose_delivery_was_cut_off_are_taken_up,
             adopt::known_messages_are_not_taken_up,
             attempts::attempts_that_had_begun_are_counted_when_they_are_lost,
+            attempts::lost_deliveries_are_remembered,
             attempts::what_was_said_last_counts,
             attempts::a_worker_that_gives_up_loses_no_attempt,
             attempts::a_worker_that_lost_its_lease_notes_nothing,
+            dead_letters::letters_are_listed_by_pages_the_oldest_first,
+            dead_letters::a_letter_that_is_put_back_is_as_it_was_and_behind_the_others,
+            dead_letters::letters_are_chosen,
+            dead_letters::more_letters_than_a_page_has_go_back_in_their_order,
+            dead_letters::a_letter_is_taken_once,
+            dead_letters::a_letter_that_does_not_say_where_it_came_from_stays_until_it_is_dropped,
             mailbox::a_request_reaches_every_node,
             mailbox::what_is_sent_says_where_it_went,
             mailbox::events_say_how_many_listen,

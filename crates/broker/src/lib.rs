@@ -12,18 +12,22 @@
 //! - [`memory`]: a broker inside the process, for tests.
 //! - [`redis`]: kombu's Redis transport, with leases and fencing tags.
 //! - [`Intake`]: from which queues a worker takes, in which order.
+//! - [`dead_letter`]: what was given up, looked at and put back.
 //! - [`Settlement`]: what a worker has written when a task has ended: follow-ups, results, counts of chords, and what
 //!   becomes of the message.
 //! - [`exchange`]: which queues an exchange feeds.
-//! - [`message`]: what a message becomes when it goes back, is tried again, or is given up.
+//! - [`message`]: what a message becomes when it goes back, or is tried again. [`lost`]: the deliveries of it that were
+//!   lost, counted and remembered.
 //!
 //! **Once a lease is lost, nothing is written**: every settling operation first checks, atomically with its
 //! writes, that the message is still held by this worker and that its lease has not ended.
 
 mod attempts;
 pub mod conformance;
+pub mod dead_letter;
 pub mod exchange;
 mod intake;
+pub mod lost;
 mod mailbox;
 pub mod memory;
 pub mod message;

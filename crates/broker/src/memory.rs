@@ -1,5 +1,6 @@
 //! A broker inside the process, for tests: the same rules as on Redis, under a clock that the test holds.
 
+mod dead_letters;
 mod lines;
 mod mail;
 mod mailbox;
@@ -20,10 +21,11 @@ use petiole_results::memory::MemoryStore;
 use tokio::sync::Notify;
 
 pub use self::mailbox::MemoryMailbox;
-use self::state::{Lost, State};
+use self::state::State;
 pub use self::worker::MemoryWorker;
 use crate::exchange::Binding;
-use crate::{BrokerError, Depth, Hazard, Inspector, Intake, QueueName, Worker, message};
+use crate::lost::End;
+use crate::{BrokerError, Depth, Hazard, Inspector, Intake, QueueName, Tag, Worker, message};
 
 /// Says what time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -116,6 +118,11 @@ impl MemoryBroker {
         self.lock().held()
     }
 
+    /// The deliveries of all workers that are known to have begun.
+    pub fn noted(&self) -> Vec<Tag> {
+        self.lock().noted()
+    }
+
     /// The result store that commits write to.
     pub fn results(&self) -> Option<&MemoryStore> {
         self.0.results.as_ref()
@@ -191,7 +198,7 @@ impl Inspector for MemoryBroker {
     }
 
     async fn end(&self, incarnation: &str) -> Result<usize, BrokerError> {
-        self.change("end a lease", |state, _| state.end(incarnation, Lost::Counted))
+        self.change("end a lease", |state, now| state.end(incarnation, End::Known, now))
     }
 
     async fn give_up(&self, queue: &QueueName) -> Result<usize, BrokerError> {

@@ -1,17 +1,13 @@
-//! What a message becomes when it goes back to its queue, is tried again, or is given up. Everything else in it stays
-//! as it came.
+//! What a message becomes when it goes back to its queue, or is tried again. Everything else in it stays as it came.
 
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use petiole_protocol::envelope::{Envelope, Malformed, Properties};
+use petiole_protocol::envelope::{Envelope, Malformed};
 use petiole_protocol::json::{self, Object, quote};
 use petiole_protocol::keys::priority_step;
 use petiole_protocol::redis::{mark_redelivered, with_header};
 use petiole_protocol::time;
-
-/// The header of a message that was given up: an object with `reason`, `queue` and `at`.
-pub const DEAD_LETTER: &str = "petiole-dead-letter";
 
 /// The message, marked as kombu marks what it restores. Bytes that are no message go back as they are.
 pub fn redelivered(raw: &[u8]) -> Cow<'_, [u8]> {
@@ -27,24 +23,6 @@ pub fn task_id(envelope: &Envelope) -> Option<String> {
 /// The id of the task in these bytes; none, when they are no message.
 pub(crate) fn id_in(raw: &[u8]) -> Option<String> {
     task_id(&Envelope::from_redis(raw).ok()?)
-}
-
-/// The header that counts the deliveries that were lost: attempts that had begun when their worker ended. A whole
-/// number; absent for none.
-pub const DELIVERIES: &str = "petiole-deliveries";
-
-/// How many deliveries of this message were lost.
-pub fn deliveries(headers: &Object) -> u32 {
-    headers.get(DELIVERIES).and_then(|count| count.parse().ok()).unwrap_or_default()
-}
-
-/// The message whose worker ended while it ran: marked as kombu marks what it restores, and counted. Bytes that are
-/// no message go back as they are.
-pub fn lost(raw: &[u8]) -> Cow<'_, [u8]> {
-    let marked = redelivered(raw);
-    let Ok(envelope) = Envelope::from_redis(&marked) else { return marked };
-    let count = deliveries(&envelope.headers).saturating_add(1);
-    with_header(&marked, DELIVERIES, &count.to_string()).map_or(marked, Cow::Owned)
 }
 
 /// The message as a retry: with so many tries before it, and not to run before this time. A task without a parent gets
@@ -79,31 +57,6 @@ pub fn not_retried(error: &Malformed) -> String {
 pub fn due(until: Timestamp) -> i64 {
     let microseconds = until.as_microsecond();
     microseconds.div_euclid(1000) + i64::from(microseconds.rem_euclid(1000) > 0)
-}
-
-/// The message with the reason for which it was given up in its headers. Bytes that are no message become the body
-/// of one, so that who reads the dead-letter queue finds the reason there too.
-pub fn dead_letter(raw: &[u8], reason: &str, queue: &str, at: Timestamp) -> Vec<u8> {
-    let header = format!(
-        "{{\"reason\": {}, \"queue\": {}, \"at\": {}}}",
-        quote(reason),
-        quote(queue),
-        quote(&at.to_string())
-    );
-    if let Ok(marked) = with_header(raw, DEAD_LETTER, &header) {
-        return marked;
-    }
-    let mut headers = Object::default();
-    // Only a value that is not JSON is refused.
-    let _ = headers.set(DEAD_LETTER, header.as_bytes());
-    Envelope {
-        headers,
-        properties: Properties::default(),
-        content_type: Some("application/octet-stream".to_owned()),
-        content_encoding: Some("binary".to_owned()),
-        body: raw.to_vec().into(),
-    }
-    .to_redis()
 }
 
 /// The priority step that the message came from and goes back to. Bytes that are no message go to the first one.
@@ -168,35 +121,5 @@ mod tests {
         assert_eq!(due_at("1970-01-01T00:00:01Z"), 1000);
         assert_eq!(due_at("1970-01-01T00:00:01.0000011Z"), 1001);
         assert_eq!(due_at("1969-12-31T23:59:59.9995Z"), 0);
-    }
-
-    #[test]
-    fn a_message_that_is_given_up_says_why() {
-        let dead = dead_letter(RAW, "no \"task\"", "mail", Timestamp::UNIX_EPOCH);
-        let headers = Envelope::from_redis(&dead).unwrap().headers;
-        assert_eq!(headers.get("task"), Some("\"a\""));
-        assert_eq!(
-            headers.get(DEAD_LETTER),
-            Some(r#"{"reason": "no \"task\"", "queue": "mail", "at": "1970-01-01T00:00:00Z"}"#)
-        );
-    }
-
-    #[test]
-    fn each_lost_delivery_is_counted() {
-        let once = lost(RAW);
-        let envelope = Envelope::from_redis(&once).unwrap();
-        assert_eq!(envelope.headers.get(DELIVERIES), Some("1"));
-        assert!(envelope.redelivered());
-        assert_eq!(deliveries(&Envelope::from_redis(&lost(&once)).unwrap().headers), 2);
-        assert_eq!(&lost(b"\xff[")[..], b"\xff[");
-    }
-
-    #[test]
-    fn bytes_that_are_no_message_are_given_up_as_the_body_of_one() {
-        let dead =
-            Envelope::from_redis(&dead_letter(b"\xff[", "not JSON", "mail", Timestamp::UNIX_EPOCH)).unwrap();
-        assert_eq!(&dead.body[..], b"\xff[");
-        assert!(dead.headers.get(DEAD_LETTER).unwrap().contains("not JSON"));
-        assert_eq!(&redelivered(b"\xff[")[..], b"\xff[");
     }
 }

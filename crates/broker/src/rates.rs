@@ -5,7 +5,7 @@
 //!                └────> too early: parked, in the line of its task ──receive──> its turn has come: it runs
 //! ```
 //!
-//! Nothing is reserved: there is one gate for each pool and task, which says when the next start may be, and a line for
+//! Nothing is reserved: there is one gate for each pool and task, which opens an interval after the last start, and a line for
 //! each queue and task, whose first message goes through when somebody asks for work and the gate is open. So another
 //! limit counts at once for all that wait, and who leaves the line leaves no gap.
 //!
@@ -61,11 +61,10 @@ pub trait Rates: Send + Sync {
     async fn start(&self, batch: &[Start]) -> Result<Vec<Turn>, BrokerError>;
 }
 
-/// How many messages may start now, and when the one after them: of those that may start at `next`, each `interval`
-/// later than the one before it. All in microseconds.
-pub(crate) fn open(next: i64, interval: i64, now: i64, slack: i64) -> (i64, i64) {
-    let next = next.max(now - slack);
+/// How many messages may start now, and when the first of them may, where the last start was then. All in microseconds.
+pub(crate) fn open(last: i64, interval: i64, now: i64, slack: i64) -> (i64, i64) {
     let interval = interval.max(1);
+    let next = last.saturating_add(interval).max(now - slack);
     let count = (now - next).div_euclid(interval) + 1;
     (count.max(0), next)
 }
@@ -84,8 +83,8 @@ mod tests {
         // Ten seconds apart; idle for long.
         assert_eq!(open(0, 10_000_000, 100_000_000, 50_000), (1, 99_950_000));
         // A thousand a second; late by 3 ms.
-        assert_eq!(open(97_000, 1_000, 100_000, 50_000), (4, 97_000));
-        assert_eq!(open(100_001, 1_000, 100_000, 50_000), (0, 100_001));
-        assert_eq!(open(100_000, 1_000, 100_000, 50_000), (1, 100_000));
+        assert_eq!(open(96_000, 1_000, 100_000, 50_000), (4, 97_000));
+        assert_eq!(open(99_001, 1_000, 100_000, 50_000), (0, 100_001));
+        assert_eq!(open(99_000, 1_000, 100_000, 50_000), (1, 100_000));
     }
 }

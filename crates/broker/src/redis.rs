@@ -12,10 +12,11 @@
 //!   stored in `effects.rs` and `exchanges.rs`), adopt (`adopt.rs`), wait (`watch.rs`); which attempts have begun
 //!   (`attempts.rs`); what is parked (`parking.rs`); tasks with a limit (`rates.rs`); a change of its queues (`table.rs`).
 //! - [`RedisLease`]: register, beat, sweep, release (`lease.rs`); putting messages back (`restore.rs`), also those
-//!   that Celery's workers abandoned (`abandoned.rs`).
+//!   that Celery's workers abandoned (`abandoned.rs`), and those of a worker of which nothing is known (`unknown.rs`).
 //! - [`RedisInspector`]: depths, workers, end, hazards (`inspect.rs`), giving a queue up (`give_up.rs`).
 //! - [`RedisMailbox`]: remote control and events (`mailbox.rs`, `inbox.rs`).
 //! - [`RedisRevocations`]: what is revoked (`revocations.rs`).
+//! - [`RedisDeadLetters`]: what was given up (`dead_letters.rs`).
 //!
 //! Each transition is one Lua script in `lua/`, whose head says what it takes and returns. No script reads JSON.
 
@@ -23,6 +24,7 @@ mod abandoned;
 mod adopt;
 mod attempts;
 mod consumer;
+mod dead_letters;
 mod effects;
 mod exchanges;
 mod give_up;
@@ -42,6 +44,7 @@ mod settle;
 mod table;
 mod tag;
 mod under_way;
+mod unknown;
 mod watch;
 
 use std::time::Duration;
@@ -51,6 +54,7 @@ use petiole_results::redis::Failure;
 pub use petiole_results::redis::{Endpoint, EndpointError, Identity, Login, ReadSecrets, Secrets, Timeouts};
 
 pub use self::consumer::RedisConsumer;
+pub use self::dead_letters::RedisDeadLetters;
 pub use self::give_up::parked_key;
 pub use self::inspect::RedisInspector;
 use self::keys::Keys;

@@ -99,7 +99,13 @@ fn handle() -> Result<(), Box<dyn Error>> {
     let mut outgoing = Outgoing { stream: Arc::clone(&writer), frames: Vec::new() };
     let handler = std::env::var(HANDLER)?;
     outgoing.put(
-        &FromHandler::Hello(Hello { version: VERSION, handler, concurrency: 1, prefetch: PREFETCH }),
+        &FromHandler::Hello(Hello {
+            version: VERSION,
+            handler,
+            concurrency: 1,
+            prefetch: PREFETCH,
+            accept: Vec::new(),
+        }),
         b"",
     )?;
     outgoing.write()?;

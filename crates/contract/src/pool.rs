@@ -35,14 +35,19 @@ pub struct Pool {
     /// What of a message's forms is read (Celery's `accept_content`).
     #[serde(default, skip_serializing_if = "Accept::is_default")]
     pub accept: Accept,
-    /// Where messages go that tasks of this pool send and that name no queue (Celery's `task_routes`): the first that fits
-    /// counts. Where none does, to the queue of the task that sends them.
+    /// Where messages go that tasks of this pool send and that name no queue (Celery's `task_routes`): an entry with the
+    /// task's very name counts before patterns, and of patterns the first that fits. Where none does, to the queue of the
+    /// task that sends them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
     /// The tasks by their Celery name. In `Serve` mode a task that is not here runs by the defaults.
     pub tasks: BTreeMap<String, Task>,
     /// The limits of a task whose message, entry in `tasks` and queue say nothing else.
     pub defaults: Limits,
+    /// Seconds that running tasks may go on for once the worker is told to stop. What has not ended by then is killed and
+    /// goes back to its queue (Celery's `worker_soft_shutdown_timeout`); without end, when it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<f64>,
     /// Events of tasks are sent from the start (Celery's `worker_send_task_events`); otherwise once somebody asks for them.
     #[serde(default, skip_serializing_if = "is_off")]
     pub events: bool,
@@ -102,7 +107,7 @@ impl Default for Accept {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Route {
-    /// The tasks: a name, or a pattern of Celery's, with `*` for any characters.
+    /// The tasks: a name, or with a `*` in it a pattern of Python's `fnmatch`.
     pub task: String,
     /// The queue's name on the broker.
     pub queue: String,

@@ -17,11 +17,15 @@ pub const SOCKET: &str = "PETIOLE_SOCKET";
 /// Environment variable: the word by which a handler tells the worker which of the runner's processes it is.
 pub const HANDLER: &str = "PETIOLE_HANDLER";
 
+/// A form of messages that a handler must say that it takes ([`Hello::accept`]): Python's pickle.
+pub const PICKLE: &str = "pickle";
+
 /// What the worker says to a handler.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToHandler<'a> {
-    /// Run a task. The payload is the JSON text `[args, kwargs]`, as the client wrote it.
+    /// Run a task. The payload is the JSON text `[args, kwargs]`, as the client wrote it; with [`Run::content`] it is the
+    /// message's body in that form.
     #[serde(borrow)]
     Run(Run<'a>),
     /// Give back these runs if they have not started: answer `recalled` with those that are given back.
@@ -70,6 +74,9 @@ pub struct Run<'a> {
     /// What the client wrote into `headers`, such as `traceparent`: a JSON object, as the client wrote it.
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub headers: Option<&'a RawValue>,
+    /// What the payload is, when it is not JSON: [`PICKLE`], of the triple `(args, kwargs, embed)`.
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Cow<'a, str>>,
 }
 
 /// What a handler says to the worker.
@@ -114,6 +121,9 @@ pub struct Hello {
     /// also while a task is running.
     #[serde(default)]
     pub prefetch: u32,
+    /// The forms of messages that it takes beside JSON: [`PICKLE`]. A pool that accepts it takes no handler that does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<String>,
 }
 
 /// How a run ended.

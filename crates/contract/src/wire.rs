@@ -10,7 +10,7 @@ use crate::exec::{Report, Request, ResultForm, Verdict};
 use crate::failure::Failure;
 use crate::frame;
 use crate::instead::{Instead, Reject, Retry};
-use crate::serve::{FromHandler, Hello, Run, RunResult, ToHandler};
+use crate::serve::{FromHandler, Hello, PICKLE, Run, RunResult, ToHandler};
 
 fn header<T: Serialize>(frame: &T) -> String {
     let mut buffer = Vec::new();
@@ -79,8 +79,24 @@ fn the_frame_that_the_documentation_spells_out_is_right() {
 fn frames_from_a_handler_keep_their_spelling() {
     for (frame, json) in [
         (
-            FromHandler::Hello(Hello { version: 1, handler: "3".to_owned(), concurrency: 1, prefetch: 4 }),
+            FromHandler::Hello(Hello {
+                version: 1,
+                handler: "3".to_owned(),
+                concurrency: 1,
+                prefetch: 4,
+                accept: Vec::new(),
+            }),
             r#"{"hello":{"version":1,"handler":"3","concurrency":1,"prefetch":4}}"#,
+        ),
+        (
+            FromHandler::Hello(Hello {
+                version: 1,
+                handler: "3".to_owned(),
+                concurrency: 1,
+                prefetch: 0,
+                accept: vec![PICKLE.to_owned()],
+            }),
+            r#"{"hello":{"version":1,"handler":"3","concurrency":1,"prefetch":0,"accept":["pickle"]}}"#,
         ),
         (FromHandler::Started { attempt: 7 }, r#"{"started":{"attempt":7}}"#),
         (
@@ -133,7 +149,13 @@ fn a_peers_fields_that_we_do_not_know_are_ignored() {
     assert_eq!(header(&drain), r#"{"drain":{}}"#);
     assert_eq!(
         read::<FromHandler>(r#"{"hello":{"version":1,"handler":"3","new":true}}"#),
-        FromHandler::Hello(Hello { version: 1, handler: "3".to_owned(), concurrency: 1, prefetch: 0 })
+        FromHandler::Hello(Hello {
+            version: 1,
+            handler: "3".to_owned(),
+            concurrency: 1,
+            prefetch: 0,
+            accept: Vec::new()
+        })
     );
     assert_eq!(
         read::<FromHandler>(

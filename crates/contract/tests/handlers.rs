@@ -39,7 +39,8 @@ impl Worker {
         thread::spawn(move || sender.send(listener.accept().unwrap().0));
         let stream = receiver.recv_timeout(BOUND).expect("the handler connects");
         stream.set_read_timeout(Some(BOUND)).unwrap();
-        let hello = Hello { version: 0, handler: String::new(), concurrency: 0, prefetch: 0 };
+        let hello =
+            Hello { version: 0, handler: String::new(), concurrency: 0, prefetch: 0, accept: Vec::new() };
         let mut worker = Self { handler, stream, buffer: Vec::new(), hello, _folder: folder };
         match worker.receive() {
             (FromHandler::Hello(hello), _) => worker.hello = hello,
@@ -153,7 +154,13 @@ fn run(attempt: u64, task: &str) -> ToHandler<'_> {
 #[test]
 fn the_python_example_runs_tasks_one_after_the_other() {
     let mut worker = Worker::python();
-    let hello = Hello { version: 1, handler: "handler-7".to_owned(), concurrency: 1, prefetch: 0 };
+    let hello = Hello {
+        version: 1,
+        handler: "handler-7".to_owned(),
+        concurrency: 1,
+        prefetch: 0,
+        accept: Vec::new(),
+    };
     assert_eq!(worker.hello, hello);
     for (attempt, payload, value) in [(1, "[[1, 2], {}]", "3"), (2, r#"[["a"], {"y": "b"}]"#, r#""ab""#)] {
         worker.run(attempt, "demo.add", payload);

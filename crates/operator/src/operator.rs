@@ -102,6 +102,7 @@ pub async fn run(flags: Flags) -> Result<(), OperatorError> {
             invalid: Invalid::default(),
         }),
         memory: Arc::default(),
+        secrets: Arc::default(),
         kills: Arc::default(),
         pace: Arc::new(Pace::new(turns)),
         images: Images { worker: worker_image, pull_policy: worker_image_pull_policy },
@@ -141,6 +142,8 @@ fn scopes(namespaces: Vec<String>, all: bool, own: &str) -> Vec<Scope> {
 struct Works {
     queues: Arc<queue::Context>,
     memory: Arc<Memory>,
+    /// Of the pools. The queues read other keys of other Secrets.
+    secrets: Arc<Secrets>,
     kills: Arc<Kills>,
     pace: Arc<Pace<PoolKey>>,
     images: Images,
@@ -164,6 +167,7 @@ fn start(
             synced,
             images: works.images.clone(),
             memory: works.memory.clone(),
+            secrets: works.secrets.clone(),
             kills: works.kills.clone(),
             pace: works.pace.clone(),
             invalid: Invalid::default(),
@@ -226,6 +230,7 @@ fn forget(stores: &[(Scope, Stores)], works: &Works, sampler: &Sampler) {
     sampler.retain(queue);
     works.queues.pace.retain(queue);
     works.queues.secrets.forget_unused();
+    works.secrets.forget_unused();
     works.pace.retain(pool);
     works.memory.retain(pool);
     works.kills.retain(pool);

@@ -19,15 +19,31 @@ pub const AGE_REFUSED: Duration = Duration::from_secs(10);
 /// What Secrets hold under the keys that were asked for, or why they do not.
 pub type Values = BTreeMap<SecretKeyRef, Result<Vec<u8>, Refusal>>;
 
+/// All that one Secret holds, by its keys.
+pub type Keys = BTreeMap<String, Vec<u8>>;
+
 /// What was read. It never leaves the process, not even to its log.
 #[derive(Default)]
 pub struct Secrets {
-    read: Mutex<BTreeMap<(String, SecretKeyRef), Read>>,
+    keys: Mutex<BTreeMap<(String, SecretKeyRef), Read<Vec<u8>>>>,
+    whole: Mutex<BTreeMap<(String, String), Read<Keys>>>,
 }
 
-struct Read {
+struct Read<T> {
     at: Instant,
-    value: Result<Vec<u8>, Refusal>,
+    value: Result<T, Refusal>,
+}
+
+impl<T: Clone> Read<T> {
+    fn now(value: Result<T, Refusal>) -> Self {
+        Self { at: Instant::now(), value }
+    }
+
+    fn fresh(&self, age: Duration) -> Option<Result<T, Refusal>> {
+        // What is missing may be there in a moment: whoever wrote the name is about to create it.
+        let age = if self.value.is_err() { age.min(AGE_REFUSED) } else { age };
+        (self.at.elapsed() < age).then(|| self.value.clone())
+    }
 }
 
 impl Secrets {
@@ -49,19 +65,37 @@ impl Secrets {
             self.read(cluster, namespace, name, of_it).await?;
         }
         let value = |key: &SecretKeyRef| {
-            let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            let read = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
             let read = read.get(&(namespace.to_owned(), key.clone()));
             (key.clone(), read.map_or_else(|| Err(missing_secret(&key.name)), |read| read.value.clone()))
         };
         Ok(keys.iter().map(value).collect())
     }
 
+    /// All that a Secret holds, not older than [`AGE`].
+    pub async fn whole(
+        &self,
+        cluster: &Cluster,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Result<Keys, Refusal>, ClusterError> {
+        let key = (namespace.to_owned(), name.to_owned());
+        let fresh = {
+            let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+            whole.get(&key).and_then(|read| read.fresh(AGE))
+        };
+        if let Some(fresh) = fresh {
+            return Ok(fresh);
+        }
+        let value = fetch(cluster, namespace, name).await?;
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        whole.insert(key, Read::now(value.clone()));
+        Ok(value)
+    }
+
     fn fresh(&self, namespace: &str, key: &SecretKeyRef, age: Duration) -> Option<Result<Vec<u8>, Refusal>> {
-        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = read.get(&(namespace.to_owned(), key.clone()))?;
-        // What is missing may be there in a moment: whoever wrote the name is about to create it.
-        let age = if found.value.is_err() { age.min(AGE_REFUSED) } else { age };
-        (found.at.elapsed() < age).then(|| found.value.clone())
+        let read = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        read.get(&(namespace.to_owned(), key.clone()))?.fresh(age)
     }
 
     async fn read<'a>(
@@ -71,20 +105,12 @@ impl Secrets {
         name: &str,
         keys: impl Iterator<Item = &'a SecretKeyRef>,
     ) -> Result<(), ClusterError> {
-        let secret = match cluster.secret(namespace, name).await {
-            Ok(Some(secret)) => Ok(secret.data.unwrap_or_default()),
-            Ok(None) => Err(missing_secret(name)),
-            Err(error) if error.status().is_some_and(kube::core::Status::is_forbidden) => Err(Refusal::new(
-                reasons::SECRET_FORBIDDEN,
-                format!("the operator may not read the Secret {name}: give it the right to get it"),
-            )),
-            Err(error) => return Err(error),
-        };
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let secret = fetch(cluster, namespace, name).await?;
+        let mut read = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         for key in keys {
             let value = match &secret {
                 Err(refusal) => Err(refusal.clone()),
-                Ok(data) => data.get(&key.key).map(|value| value.0.clone()).ok_or_else(|| {
+                Ok(data) => data.get(&key.key).cloned().ok_or_else(|| {
                     Refusal::new(
                         reasons::SECRET_KEY_NOT_FOUND,
                         format!(
@@ -94,7 +120,7 @@ impl Secrets {
                     )
                 }),
             };
-            read.insert((namespace.to_owned(), key.clone()), Read { at: Instant::now(), value });
+            read.insert((namespace.to_owned(), key.clone()), Read::now(value));
         }
         Ok(())
     }
@@ -102,10 +128,32 @@ impl Secrets {
     /// Forgets what nobody has asked for in a while.
     pub fn forget_unused(&self) {
         // Asked for, it is read again after `AGE`.
-        self.read
+        let unused = AGE * 5;
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, read| read.at.elapsed() < unused);
+        self.whole
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, read| read.at.elapsed() < AGE * 5);
+            .retain(|_, read| read.at.elapsed() < unused);
+    }
+}
+
+/// Reads a Secret, or says why it cannot be read.
+async fn fetch(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> Result<Result<Keys, Refusal>, ClusterError> {
+    match cluster.secret(namespace, name).await {
+        Ok(Some(secret)) => {
+            let data = secret.data.unwrap_or_default();
+            Ok(Ok(data.into_iter().map(|(key, value)| (key, value.0)).collect()))
+        }
+        Ok(None) => Ok(Err(missing_secret(name))),
+        Err(error) if error.status().is_some_and(kube::core::Status::is_forbidden) => Ok(Err(Refusal::new(
+            reasons::SECRET_FORBIDDEN,
+            format!("the operator may not read the Secret {name}: give it the right to get it"),
+        ))),
+        Err(error) => Err(error),
     }
 }
 

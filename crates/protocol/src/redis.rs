@@ -75,6 +75,15 @@ pub fn with_header(raw: &[u8], name: &str, value: &str) -> Result<Vec<u8>, Malfo
     json::set(text, &["headers", name], value).map(String::into_bytes).map_err(Malformed::NotJson)
 }
 
+/// The envelope's text without the headers of these names. Nothing else changes.
+pub fn without_headers(raw: &[u8], names: &[&str]) -> Result<Vec<u8>, Malformed> {
+    let text = json::check(raw).map_err(Malformed::NotJson)?;
+    let headers = Object::read(raw).map_err(Malformed::NotJson)?.get("headers").and_then(Object::of);
+    let Some(headers) = headers else { return Ok(text.as_bytes().to_vec()) };
+    let kept = headers.without(names);
+    json::set(text, &["headers"], kept.as_str()).map(String::into_bytes).map_err(Malformed::NotJson)
+}
+
 /// The members of an envelope, as they were met.
 #[derive(Default)]
 struct Parts<'a> {
@@ -272,6 +281,16 @@ mod tests {
             wrong.to_string(),
             r#"the envelope's `body_encoding` must be "base64" or null, not "hex""#
         );
+    }
+
+    #[test]
+    fn headers_are_taken_away_and_nothing_else_changes() {
+        let raw = r#"{"body":"", "headers": {"a": 1, "b": [ 2]},"properties": {"a": 3} }"#;
+        let without = |names: &[&str]| without_headers(raw.as_bytes(), names).unwrap();
+        assert_eq!(without(&["a", "c"]), raw.replace(r#""a": 1, "#, "").as_bytes());
+        assert_eq!(without(&["b", "a"]), raw.replace(r#""a": 1, "b": [ 2]"#, "").as_bytes());
+        assert_eq!(without_headers(b"{\"headers\": null}", &["a"]).unwrap(), b"{\"headers\": null}");
+        assert!(without_headers(b"[1]", &["a"]).is_err());
     }
 
     #[test]

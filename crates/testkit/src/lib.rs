@@ -1,10 +1,12 @@
 //! For tests: real servers on free ports, bounded waits.
 //!
+//! - [`mod@fuzz`]: a decoder under bytes that nobody meant.
 //! - [`proxy`]: a connection whose answers get lost.
 //! - [`redis`]: a Redis server of its own for each test, and Sentinels.
 //! - [`tls`]: an authority and the certificates that it signs.
 //! - [`wait`]: waiting for a state, with a limit.
 
+pub mod fuzz;
 pub mod proxy;
 pub mod redis;
 pub mod tls;

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use petiole_broker::lost::{deliveries, history};
 use petiole_broker::{Delivery, Start};
 use petiole_contract::pool::{self, Mode, Pool, RetryPolicy};
 use petiole_contract::template::{ParseError, Template};
 use petiole_process::log::Chain;
 use petiole_protocol::canvas::builtin::{Builtin, Mapping, accumulate, chain};
-use petiole_protocol::control::{InvalidRate, RateLimit};
-use petiole_protocol::message::Message;
+use petiole_protocol::control::{InvalidRate, NoPattern, RateLimit};
+use petiole_protocol::json::Object;
+use petiole_protocol::message::{Accept, Message};
 use petiole_protocol::record::Exception;
 use petiole_protocol::revoked::Revoked;
 
@@ -75,15 +77,17 @@ pub mod reason {
     pub const EXPIRED: &str = "Expired";
     /// It was revoked.
     pub const REVOKED: &str = "Revoked";
+    /// Too many workers have ended while it ran.
+    pub const TOO_MANY_DELIVERIES: &str = "TooManyDeliveries";
 }
 
 /// Why a pool's tasks cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
-    /// A task's command is no template.
+    /// A command cannot be filled.
     #[error("failed to read the command of task {task}")]
     Command {
-        /// The task.
+        /// Whose.
         task: String,
         /// Why.
         source: ParseError,
@@ -95,6 +99,14 @@ pub enum PoolError {
         task: String,
         /// Why.
         source: InvalidRate,
+    },
+    /// A pattern cannot be matched.
+    #[error("failed to read the route of the tasks {task}")]
+    Route {
+        /// The pattern.
+        task: String,
+        /// Why.
+        source: NoPattern,
     },
 }
 
@@ -111,11 +123,13 @@ enum Code<'a> {
 struct Queue {
     limits: pool::Limits,
     retry: Arc<RetryPolicy>,
+    max_deliveries: Option<u32>,
 }
 
 /// The tasks of a pool.
 #[derive(Debug)]
 pub struct Admit {
+    accept: Accept,
     plans: HashMap<String, Arc<Plan>>,
     /// How a task runs that is not listed; not at all in `Exec` mode, where nobody knows its command.
     unlisted: Option<Arc<Plan>>,
@@ -129,8 +143,8 @@ pub struct Admit {
 }
 
 impl Admit {
-    /// Reads the commands of a pool's tasks.
-    pub fn new(pool: &Pool) -> Result<Self, PoolError> {
+    /// Reads the commands of a pool's tasks, whose messages have these forms.
+    pub fn new(pool: &Pool, accept: Accept) -> Result<Self, PoolError> {
         let plan = |(name, task): (&String, &pool::Task)| {
             let command = task
                 .command
@@ -143,8 +157,10 @@ impl Admit {
         let queue = |queue: &pool::Queue| Queue {
             limits: queue.limits.clone(),
             retry: Arc::new(queue.retry.clone().unwrap_or_default()),
+            max_deliveries: queue.max_deliveries,
         };
         let mut admit = Self {
+            accept,
             plans: pool.tasks.iter().map(plan).collect::<Result<_, _>>()?,
             unlisted: matches!(pool.mode, Mode::Serve { .. }).then(Arc::default),
             queues: pool.queues.iter().map(queue).collect(),
@@ -167,6 +183,11 @@ impl Admit {
         if self.plans.contains_key(task) { task } else { UNLISTED }
     }
 
+    /// Which forms of messages are read.
+    pub fn accept(&self) -> &Accept {
+        &self.accept
+    }
+
     /// Sets the limits of a task whose message says none. Like the message's own, they cannot be longer than what it
     /// would get without.
     pub fn limit(&mut self, task: String, limits: Limits) {
@@ -186,11 +207,17 @@ impl Admit {
         &self.rates
     }
 
-    /// Another queue is taken from: nothing stands of it in the pool's file.
+    /// Another queue is taken from: nothing stands of it in the pool's file, and its tasks are given up like those of the
+    /// first queue.
     pub fn consume(&mut self, queue: usize) {
         if queue >= self.queues.len() {
-            let none = || Queue { limits: pool::Limits::default(), retry: Arc::default() };
-            self.queues.resize_with(queue + 1, none);
+            let max_deliveries = self.queues.first().and_then(|first| first.max_deliveries);
+            let limits = pool::Limits::default;
+            self.queues.resize_with(queue + 1, || Queue {
+                limits: limits(),
+                retry: Arc::default(),
+                max_deliveries,
+            });
         }
     }
 
@@ -230,7 +257,7 @@ impl Admit {
                 }));
             }
         };
-        let message = match Message::read(&envelope) {
+        let message = match self.accept.read(&envelope, now) {
             Ok(message) => message,
             Err(refused) => {
                 return Admission::Discard(Box::new(Discarded {
@@ -253,6 +280,13 @@ impl Admit {
         if revoked.is_revoked(&message, now).is_some() {
             return Admission::Discard(Box::new(self::revoked(message, queue)));
         }
+        let lost = if message.redelivered { deliveries(&envelope.headers) } else { 0 };
+        let most = self.queues.get(queue).and_then(|queue| queue.max_deliveries).unwrap_or(u32::MAX).max(1);
+        if lost >= most {
+            let why = too_many_deliveries(lost, &envelope.headers);
+            let told = Told::Failure(Exception::worker_lost(&format!("Worker exited prematurely: {why}.")));
+            return discard(message, queue, reason::TOO_MANY_DELIVERIES, why, told, true);
+        }
         let Some(code) = self.code(&message.task) else {
             let why = "the pool has no task of this name: add it to spec.tasks, or send it to another queue";
             let told = Told::Failure(Exception::not_registered(&message.task));
@@ -263,13 +297,16 @@ impl Admit {
         {
             return Admission::Hold(eta, Box::new(message));
         }
+        let last_chance = lost > 0 && lost + 1 >= most;
         match code {
-            Code::Own(builtin) => self.builtin(builtin, message, queue),
+            Code::Own(builtin) => self.builtin(builtin, message, queue, last_chance),
             Code::Of(plan) => {
                 let limits = self.limits(&message, &plan.task, queue);
                 let raw = plan.task.acks_early.then(|| envelope.to_redis());
                 let (plan, retry) = (plan.clone(), self.retry(plan, queue));
-                Admission::Run(Box::new(Work { queue, message, plan, limits, retry, mapping: None, raw }))
+                let mapping = None;
+                let work = Work { queue, message, plan, limits, retry, mapping, last_chance, raw };
+                Admission::Run(Box::new(work))
             }
         }
     }
@@ -281,10 +318,11 @@ impl Admit {
     }
 
     /// A task that every Celery worker has.
-    fn builtin(&self, builtin: Builtin, message: Message, queue: usize) -> Admission {
+    fn builtin(&self, builtin: Builtin, message: Message, queue: usize, last_chance: bool) -> Admission {
         let work = |message, plan: &Arc<Plan>, mapping, limits| {
             let retry = self.retry(plan, queue);
-            Box::new(Work { queue, message, plan: plan.clone(), limits, retry, mapping, raw: None })
+            let plan = plan.clone();
+            Box::new(Work { queue, message, plan, limits, retry, mapping, last_chance, raw: None })
         };
         let ended = |message, outcome| {
             Admission::Ended(work(message, &Arc::default(), None, Limits::default()), outcome)
@@ -355,6 +393,15 @@ pub(crate) fn revoked(message: Message, queue: usize) -> Discarded {
     discarded(message, queue, reason::REVOKED, "it was revoked", told, false)
 }
 
+/// Why a message is not run that its workers did not outlive.
+fn too_many_deliveries(lost: u32, headers: &Object) -> String {
+    let workers = if lost == 1 { "1 worker has".to_owned() } else { format!("{lost} workers have") };
+    let last = history(headers).pop();
+    let last =
+        last.map(|it| format!("; the last one, {} ({}), at {:.0}: {}", it.worker, it.host, it.at, it.how));
+    format!("{workers} ended while it ran{}", last.unwrap_or_default())
+}
+
 fn discard(
     message: Message,
     queue: usize,
@@ -408,7 +455,7 @@ mod tests {
             },
             "defaults": { "hard": 600.0, "soft": 500.0 },
         });
-        Admit::new(&serde_json::from_value(pool).unwrap()).unwrap()
+        Admit::new(&serde_json::from_value(pool).unwrap(), Accept::default()).unwrap()
     }
 
     /// The limits of a message with these of its own (`[hard, soft]`, as Celery writes them).
@@ -465,6 +512,78 @@ mod tests {
         assert_eq!(limits_of(&admit, 1, "tasks.slow", none()), (Some(300.0), Some(200.0)));
         admit.limit("tasks.add".to_owned(), Limits { soft: None, hard: Some(90.0) });
         assert_eq!(limits_of(&admit, 1, "tasks.add", none()), (Some(60.0), Some(30.0)));
+    }
+
+    /// What a queue that gives a message so many deliveries makes of one that has lost so many.
+    fn admitted(most: Option<u32>, lost: u32, redelivered: bool) -> Admission {
+        let mut admit = admit();
+        admit.queues[0].max_deliveries = most;
+        let mut message: serde_json::Value = serde_json::from_str(&conformance::message("1", 0)).unwrap();
+        let how =
+            json!([{ "at": "2026-11-21T10:00:00Z", "worker": "w", "host": "pod-1", "how": "it was gone" }]);
+        for (name, value) in [
+            ("petiole-deliveries", json!(lost)),
+            ("redelivered", json!(redelivered)),
+            ("petiole-history", how),
+        ] {
+            message["headers"][name] = value;
+        }
+        let envelope = Envelope::from_redis(message.to_string().as_bytes());
+        let delivery = Delivery { tag: 1, queue: 0, counted: false, envelope };
+        admit.admit(delivery, &Revoked::default(), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_message_that_was_lost_too_often_is_given_up_and_says_how() {
+        let Admission::Discard(discarded) = admitted(Some(3), 3, true) else { panic!("it runs") };
+        assert_eq!(discarded.reason, reason::TOO_MANY_DELIVERIES);
+        assert!(discarded.dead_letter);
+        let why = "3 workers have ended while it ran; the last one, w (pod-1), at 2026-11-21T10:00:00Z: it was gone";
+        assert_eq!(discarded.why, why);
+        let Told::Failure(exception) = discarded.told else { panic!("no failure") };
+        assert_eq!(exception, Exception::worker_lost(&format!("Worker exited prematurely: {why}.")));
+    }
+
+    #[test]
+    fn a_message_that_was_lost_less_often_or_may_be_lost_for_ever_runs() {
+        let last_chance = |most, lost, redelivered| match admitted(most, lost, redelivered) {
+            Admission::Run(work) => work.last_chance,
+            other => panic!("{other:?}"),
+        };
+        assert!(last_chance(Some(3), 2, true));
+        for (most, lost) in [(Some(3), 1), (Some(1), 0), (Some(0), 0), (None, 100)] {
+            assert!(!last_chance(most, lost, true), "{most:?} {lost}");
+        }
+        // Nobody has restored it: a client has written the header.
+        assert!(!last_chance(Some(1), 7, false));
+    }
+
+    #[test]
+    fn a_form_that_the_pool_does_not_accept_is_kept_and_one_that_it_does_runs() {
+        let mut message: serde_json::Value = serde_json::from_str(&conformance::message("1", 0)).unwrap();
+        message["headers"]["task"] = json!("tasks.add");
+        message["content-type"] = json!("application/x-yaml");
+        message["body"] = json!("- [1]\n- {}\n- {}\n");
+        message["properties"] = json!({ "delivery_tag": "t" });
+        let admission = |accept: Accept| {
+            let envelope = Envelope::from_redis(message.to_string().as_bytes());
+            let admit = Admit { accept, ..admit() };
+            admit.admit(
+                Delivery { tag: 1, queue: 0, counted: false, envelope },
+                &Revoked::default(),
+                Timestamp::UNIX_EPOCH,
+            )
+        };
+        match admission(Accept::default()) {
+            Admission::Discard(discarded) => {
+                assert!(discarded.dead_letter && discarded.reason.contains("Disallowed"))
+            }
+            other => panic!("{other:?}"),
+        }
+        match admission(Accept::of(["json", "yaml"], None).unwrap()) {
+            Admission::Run(work) => assert_eq!(work.args(), "[1]"),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -10,9 +10,10 @@ use petiole_process::admin::{Admin, AdminError};
 use petiole_process::log::Chain;
 use petiole_process::metrics::{RegisterError, Registry};
 use petiole_process::ready::Readiness;
-use petiole_process::shutdown::{self, ListenError};
+use petiole_process::shutdown::{ListenError, Stop};
 use tokio_util::sync::CancellationToken;
 
+use crate::accept::{AcceptError, accept};
 use crate::admit::PoolError;
 use crate::lease::LeaseError;
 use crate::metrics::Metrics;
@@ -76,6 +77,9 @@ pub enum WorkerError {
         #[source]
         source: std::io::Error,
     },
+    /// The forms of messages that it asks for cannot be read.
+    #[error("failed to prepare what messages are read")]
+    Accept(#[source] AcceptError),
     /// A task in it cannot be run.
     #[error("failed to prepare the pool's tasks")]
     Pool(#[source] PoolError),
@@ -106,7 +110,8 @@ impl Flags {
         let pool: Pool =
             serde_json::from_slice(&text).map_err(|source| WorkerError::ParsePool { path, source })?;
 
-        let stop = shutdown::on_signal().map_err(WorkerError::Listen)?;
+        let accept = accept(&pool).map_err(WorkerError::Accept)?;
+        let stop = Stop::on_signal().map_err(WorkerError::Listen)?;
         let (ready, registry) = (Readiness::default(), Registry::default());
         let metrics = Metrics::new(&registry).map_err(WorkerError::Metrics)?;
         let admin = Admin::listen(admin).await.map_err(WorkerError::Admin)?;
@@ -123,8 +128,9 @@ impl Flags {
             nodename,
             "worker starts"
         );
-        let connect = Arc::new(RedisConnect::new(&pool, identity.clone()));
-        let worker = Worker::new(&pool, identity, nodename, connect, ready.clone(), metrics)
+        let host = nodename.split_once('@').map_or(&*nodename, |(_, host)| host);
+        let connect = Arc::new(RedisConnect::new(&pool, host.to_owned()));
+        let worker = Worker::new(&pool, accept, identity, nodename, connect, ready.clone(), metrics)
             .map_err(WorkerError::Pool)?;
 
         // Probes are answered until the very end of the drain.

@@ -1,6 +1,8 @@
 //! Stopping: running tasks end, the others go back, then the runner may exit and the lease may go.
 //!
-//! It begins at the runner (the kubelet tells a sidecar last), or at the worker itself outside a pod.
+//! It begins at the runner (the kubelet tells a sidecar last), or at the worker itself outside a pod. Running tasks may
+//! end (Celery's warm shutdown), until the grace period is nearly over or somebody has no time for that: then they are
+//! killed and go back, too (its soft and its cold shutdown).
 
 use std::time::Instant;
 
@@ -28,6 +30,7 @@ impl Worker {
         let (held, running) = self.runs.count();
         tracing::info!(held, running, "draining: running tasks end, the others go back");
         self.drain = Drain::Draining;
+        self.drain_until = self.patience.and_then(|patience| now.checked_add(patience));
         self.ready.missing(part::TASK, "draining");
         self.runs.drain(now, effects);
     }
@@ -42,6 +45,7 @@ impl Worker {
             session.end().await;
         }
         self.drain = Drain::Drained;
+        self.drain_until = None;
         tracing::info!("drained");
         if let Some(runner) = self.runner {
             let mut effects = Effects::default();

@@ -23,7 +23,12 @@ impl Worker {
         if let Some(took) = ended.took {
             self.metrics.runtime.with_label_values(&[name]).observe(took.as_secs_f64());
         }
-        let step = self.settle.ended(ended, wall);
+        let (id, took) = (message.id.clone(), ended.took);
+        if took.is_some() {
+            self.control.count(&message.task);
+        }
+        let (step, verdict) = self.settle.ended(ended, wall);
+        self.control.events.ended(&id, &verdict, took, wall);
         self.step(step);
     }
 

@@ -19,16 +19,18 @@ use petiole_protocol::envelope::Envelope;
 use petiole_protocol::event::{Clock, Dispatcher, Event, HEARTBEAT, Node, Shown, TaskReceived, Vitals};
 use petiole_protocol::keys::EVENT_EXCHANGE;
 use petiole_protocol::message::Message;
-use petiole_protocol::record::Exception;
 use petiole_protocol::repr;
 
 use crate::admit::{Discarded, Told, reason};
-use crate::outcome::Outcome;
-use crate::run::{Ended, Revoked};
-use crate::settle::{exhausted, tries_again};
+use crate::run::Revoked;
+use crate::settle::Verdict;
 
 /// The program's name in events.
 const SOFTWARE: &str = "petiole";
+
+/// The runtime of a task whose start and end came in one read. Flower takes 0 for "not known", and leaves it out of its
+/// metrics.
+const SHORTEST: Duration = Duration::from_micros(1);
 
 /// Whether anybody listens to events of tasks, as far as the broker's last answer says. Clones share it.
 #[derive(Debug, Clone)]
@@ -119,37 +121,29 @@ impl Events {
         self.send(&Event::TaskStarted { uuid }, now);
     }
 
-    /// An attempt has ended by itself.
-    pub fn ended(&mut self, ended: &Ended, now: Timestamp) {
+    /// An attempt has ended by itself, after so long.
+    pub fn ended(&mut self, uuid: &str, verdict: &Verdict, took: Option<Duration>, now: Timestamp) {
         if !self.wants_tasks() {
             return;
         }
-        let (uuid, again) = (&*ended.work.message.id, tries_again(ended, now));
-        match &ended.outcome {
-            Outcome::Success(value) => {
+        match verdict {
+            Verdict::Succeeded(value) => {
                 let result = repr::safe(std::str::from_utf8(value).unwrap_or_default());
-                let runtime = ended.took.map(|took| took.as_secs_f64());
+                let runtime = took.map(|took| took.max(SHORTEST).as_secs_f64());
                 self.send(&Event::TaskSucceeded { uuid, result: &result, runtime }, now);
             }
-            Outcome::Retry(_, Some(why)) | Outcome::Failure(why) if again => self.retried(uuid, why, now),
-            Outcome::Retry(_, None) if again => self.retried(uuid, &Exception::retry("Retry"), now),
-            Outcome::Retry(_, Some(why)) => self.failed(uuid, why, now),
-            Outcome::Retry(_, None) => self.failed(uuid, &exhausted(&ended.work.message), now),
-            Outcome::Rejected { requeue } => {
+            Verdict::Failed(exception) => {
+                let traceback = Some(exception.traceback().unwrap_or_default());
+                self.send(&Event::TaskFailed { uuid, exception: &exception.repr(), traceback }, now);
+            }
+            Verdict::Retried(why) => {
+                let traceback = why.traceback().unwrap_or_default();
+                self.send(&Event::TaskRetried { uuid, exception: &why.repr(), traceback }, now);
+            }
+            Verdict::Rejected { requeue } => {
                 self.send(&Event::TaskRejected { uuid, requeue: *requeue }, now);
             }
-            Outcome::Failure(exception) => self.failed(uuid, exception, now),
-            Outcome::SoftTimeLimit(stderr) => {
-                let exception = Exception::soft_time_limit_exceeded().with_traceback(stderr.clone());
-                self.failed(uuid, &exception, now);
-            }
-            Outcome::HardTimeLimit(limit) => self.failed(uuid, &Exception::time_limit_exceeded(*limit), now),
-            Outcome::WorkerLost(how) => {
-                let why = format!("Worker exited prematurely: {how}.");
-                self.failed(uuid, &Exception::worker_lost(&why), now);
-            }
-            // What is sent in place of running says of itself that it is received.
-            Outcome::Expanded(_) | Outcome::Ignored | Outcome::Returned => {}
+            Verdict::Silent => {}
         }
     }
 
@@ -211,16 +205,6 @@ impl Events {
         mem::take(&mut self.ready)
     }
 
-    fn retried(&mut self, uuid: &str, why: &Exception, now: Timestamp) {
-        let traceback = why.traceback().unwrap_or_default();
-        self.send(&Event::TaskRetried { uuid, exception: &why.repr(), traceback }, now);
-    }
-
-    fn failed(&mut self, uuid: &str, exception: &Exception, now: Timestamp) {
-        let traceback = Some(exception.traceback().unwrap_or_default());
-        self.send(&Event::TaskFailed { uuid, exception: &exception.repr(), traceback }, now);
-    }
-
     fn send(&mut self, event: &Event<'_>, now: Timestamp) {
         if let Some(envelope) = self.dispatcher.send(event, &self.clock, now) {
             self.put(envelope);
@@ -235,13 +219,11 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
-    use petiole_contract::instead::Retry;
-    use petiole_contract::pool::RetryPolicy;
     use petiole_protocol::event::Heard;
     use petiole_protocol::json::Object;
+    use petiole_protocol::record::Exception;
 
     use super::*;
-    use crate::work::{Limits, Plan, Work};
 
     fn message() -> Message {
         let envelope = Envelope {
@@ -334,40 +316,33 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_is_followed_by_another_is_told_as_a_retry() {
-        let ended = |most: u32, outcome: Outcome| {
-            let retry = RetryPolicy { max: Some(most), ..RetryPolicy::default() };
-            let work = Work {
-                queue: 0,
-                message: message(),
-                plan: Arc::default(),
-                limits: Limits::default(),
-                retry: Arc::new(retry),
-                mapping: None,
-                raw: None,
-            };
-            Ended { tag: 1, work: Box::new(work), outcome, took: Some(Duration::from_secs(1)) }
-        };
+    fn an_attempt_is_told_by_what_it_came_to() {
         let why = || Exception::new("builtins", "ValueError", "x").with_traceback(Some("at 1".to_owned()));
-        let asked = |why| Outcome::Retry(Retry::default(), why);
         let mut events = events(true);
-        for attempt in [
-            ended(3, asked(Some(why()))),
-            ended(3, asked(None)),
-            ended(0, asked(Some(why()))),
-            ended(0, asked(None)),
-            ended(3, Outcome::Failure(why())),
-            ended(3, Outcome::Rejected { requeue: true }),
-            ended(3, Outcome::Returned),
+        for verdict in [
+            Verdict::Succeeded("[1]".into()),
+            Verdict::Failed(why()),
+            Verdict::Retried(why()),
+            Verdict::Rejected { requeue: true },
+            Verdict::Silent,
         ] {
-            events.ended(&attempt, Timestamp::UNIX_EPOCH);
+            events.ended("id-1", &verdict, Some(Duration::from_millis(1500)), Timestamp::UNIX_EPOCH);
         }
         let batch = events.flush();
-        let (retried, failed) = ("task-retried", "task-failed");
-        assert_eq!(names(&batch), [retried, retried, failed, failed, failed, "task-rejected"]);
+        assert_eq!(names(&batch), ["task-succeeded", "task-failed", "task-retried", "task-rejected"]);
         let heard = Heard::read(&batch[0].1).unwrap();
-        assert_eq!(heard[0].text("exception").as_deref(), Some("ValueError('x')"));
-        assert_eq!(heard[0].text("traceback").as_deref(), Some("at 1"));
-        assert!(heard[3].text("exception").unwrap().starts_with("MaxRetriesExceededError("));
+        assert_eq!(heard[0].fields().get("runtime"), Some("1.5"));
+        for told in &heard[1..3] {
+            assert_eq!(told.text("exception").as_deref(), Some("ValueError('x')"));
+            assert_eq!(told.text("traceback").as_deref(), Some("at 1"));
+        }
+    }
+    #[test]
+    fn a_runtime_is_never_nothing() {
+        let mut events = events(true);
+        let done = Verdict::Succeeded("3".into());
+        events.ended("id-1", &done, Some(Duration::ZERO), Timestamp::UNIX_EPOCH);
+        let heard = Heard::read(&events.flush()[0].1).unwrap();
+        assert_eq!(heard[0].fields().get("runtime"), Some("1e-06"));
     }
 }

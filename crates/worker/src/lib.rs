@@ -11,12 +11,14 @@
 //!   between them.
 //! - [`worker`]: the loop that holds them together; [`turn`]: the end of each of its turns. [`drain`]: how it stops. [`session`]: one incarnation of the worker. [`lease`]: how it
 //!   says that it lives. [`socket`]: frames from and to the task container.
-//! - [`predecessor`]: what an earlier process of this pod still holds.
+//! - [`predecessor`]: what an earlier process of this pod still holds. `noting`: which attempts the broker knows to have
+//!   begun, should this process end.
 //! - [`control`]: what is asked of it beside tasks, and what is revoked. [`events`]: what it tells whoever listens.
 //! - `rates`: tasks with a rate limit.
-//! - [`connect`]: where broker and store come from; [`redis`] is the real one. [`config`]: flags and the pool's file.
+//! - [`accept`]: which forms of messages are read. [`connect`]: where broker and store come from; [`redis`] is the real one. [`config`]: flags and the pool's file.
 //!   [`metrics`]: what is counted.
 
+pub mod accept;
 pub mod admit;
 pub mod backoff;
 pub mod commit;
@@ -30,6 +32,7 @@ pub mod events;
 pub mod join;
 pub mod lease;
 pub mod metrics;
+mod noting;
 pub mod outcome;
 pub mod predecessor;
 mod rates;

@@ -22,6 +22,7 @@ use crate::commit::{Committed, Committer, commit};
 use crate::connect::{Connect, Holder};
 use crate::join::join;
 use crate::lease::{LeaseError, LeaseEvent, keep};
+use crate::noting::note;
 use crate::receive::{Holding, Receipt, receive};
 use crate::settle::{Complete, Joined};
 
@@ -52,6 +53,8 @@ pub enum SessionEvent {
     },
     /// What has asked for its start is answered.
     Turns(Vec<(Tag, Turn)>),
+    /// The broker knows which attempts have begun: what [`Session::note`] was given.
+    Noted,
     /// Something was committed.
     Committed(Committed),
     /// The header of a chord was read that this delivery has completed.
@@ -66,6 +69,7 @@ pub struct Session {
     events: mpsc::UnboundedSender<SessionEvent>,
     requests: mpsc::Sender<usize>,
     commits: mpsc::UnboundedSender<Settlement>,
+    notes: mpsc::UnboundedSender<Vec<Tag>>,
     joins: mpsc::UnboundedSender<(Tag, Complete)>,
     released: oneshot::Receiver<()>,
     stop: CancellationToken,
@@ -83,6 +87,7 @@ impl Session {
         let (holding, holder) = (Holding::default(), Arc::<OnceLock<_>>::default());
         let (requests, request_inbox) = mpsc::channel(1);
         let (commits, commit_inbox) = mpsc::unbounded_channel();
+        let (notes, note_inbox) = mpsc::unbounded_channel();
         let (joins, join_inbox) = mpsc::unbounded_channel();
         let (events, inbox) = mpsc::unbounded_channel();
         let (lease_events, lease_inbox) = mpsc::unbounded_channel();
@@ -95,6 +100,7 @@ impl Session {
             holder: holder.clone(),
             requests: request_inbox,
             commits: commit_inbox,
+            notes: note_inbox,
             joins: join_inbox,
             lease: lease_inbox,
             events: events.clone(),
@@ -107,6 +113,7 @@ impl Session {
             events,
             requests,
             commits,
+            notes,
             joins,
             released,
             stop,
@@ -125,6 +132,11 @@ impl Session {
     pub fn commit(&self, settlement: Settlement) {
         // The receiving end is gone only when the session has ended, and then nothing may be written.
         let _ = self.commits.send(settlement);
+    }
+
+    /// Tells the broker which attempts have begun: all of them. [`SessionEvent::Noted`] answers.
+    pub fn note(&self, tags: Vec<Tag>) {
+        let _ = self.notes.send(tags);
     }
 
     /// Has the header of a chord read that is complete.
@@ -194,6 +206,7 @@ struct Work {
     holder: Arc<OnceLock<Arc<dyn Holder>>>,
     requests: mpsc::Receiver<usize>,
     commits: mpsc::UnboundedReceiver<Settlement>,
+    notes: mpsc::UnboundedReceiver<Vec<Tag>>,
     joins: mpsc::UnboundedReceiver<(Tag, Complete)>,
     lease: mpsc::UnboundedReceiver<LeaseEvent>,
     events: mpsc::UnboundedSender<SessionEvent>,
@@ -217,6 +230,7 @@ impl Work {
         let (receipts, mut receipt_inbox) = mpsc::unbounded_channel();
         let (done, mut done_inbox) = mpsc::unbounded_channel();
         let receiving = receive(consumer.clone(), self.holding.clone(), self.requests, receipts);
+        let noting = note(consumer.clone(), self.notes, self.events.clone());
         let joining = read_headers(store.clone(), self.joins, self.events.clone());
         let committing = commit(Committer { consumer, store }, self.commits, done);
         let events = self.events;
@@ -242,7 +256,7 @@ impl Work {
                 }
             }
         };
-        tokio::join!(receiving, committing, joining, forward);
+        tokio::join!(receiving, committing, noting, joining, forward);
     }
 
     async fn connected(&self) -> (Arc<dyn Holder>, Option<Arc<dyn Store>>) {

@@ -17,15 +17,17 @@
 //! acknowledged. Where the broker's script does all that, it first checks that the message is still ours; an attempt
 //! that lost its lease leaves no trace.
 //!
-//! - [`revoked`]: what a revocation leaves. [`follow`]: what is sent, and how chords go on. [`Ending`]: what takes more than one commit. [`retry`]: whether and
+//! - [`revoked`]: what a revocation leaves. [`follow`]: what is sent, and how chords go on; [`route`]: to which queue. [`Ending`]: what takes more than one commit. [`retry`]: whether and
 //!   when a task is tried again.
 
 mod ending;
 mod follow;
 mod retry;
 mod revoked;
+mod route;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::time::Duration;
 
@@ -37,14 +39,16 @@ use petiole_contract::pool::Pool;
 use petiole_protocol::canvas::FollowUps;
 use petiole_protocol::canvas::builtin::Builtin;
 use petiole_protocol::message::Message;
-use petiole_protocol::record::{Document, Exception, State};
+use petiole_protocol::record::{Document, Exception, Extended, State};
 use petiole_results::{Precedence, Record};
 
 pub use self::ending::{Complete, Ending};
 use self::follow::only_part;
 pub use self::follow::{Joined, Next};
-pub use self::retry::{exhausted, tries_again};
-use crate::admit::{Discarded, Told};
+use self::route::Routes;
+pub use self::verdict::Verdict;
+use crate::admit::reason::NOT_REGISTERED;
+use crate::admit::{Discarded, PoolError, Told};
 use crate::outcome::Outcome;
 use crate::run::{Ended, Progress};
 use crate::work::Work;
@@ -57,9 +61,13 @@ const STATE_LENGTH: usize = 50;
 pub struct Settle {
     stores: bool,
     expires: Option<Duration>,
+    /// Documents say what their tasks were called with, and by whom they were run.
+    extended: bool,
     nodename: String,
     /// Where tasks go that follow others and do not say it: the queues, by their index.
     queues: Vec<String>,
+    /// Where else they go.
+    routes: Routes,
     /// Tells the attempts of this process from those of others.
     life: String,
 }
@@ -87,15 +95,17 @@ fn ends(state: &str) -> bool {
 impl Settle {
     /// A pool's way to settle. `nodename` is what Celery's tools show: `celery@<pod>`. `life` is another one for each
     /// process.
-    pub fn new(pool: &Pool, nodename: String, life: String) -> Self {
+    pub fn new(pool: &Pool, nodename: String, life: String) -> Result<Self, PoolError> {
         let expires = pool.results.as_ref().map(|results| results.expires).filter(|seconds| *seconds > 0);
-        Self {
+        Ok(Self {
             stores: pool.results.is_some(),
             expires: expires.map(Duration::from_secs),
+            extended: pool.results.as_ref().is_some_and(|results| results.extended),
             nodename,
             queues: pool.queues.iter().map(|queue| queue.name.clone()).collect(),
+            routes: Routes::new(&pool.routes)?,
             life,
-        }
+        })
     }
 
     /// Another queue is taken from.
@@ -110,7 +120,8 @@ impl Settle {
         let task = &work.plan.task;
         let record = (task.track_started && self.wanted(work)).then(|| {
             let document = Document::started(&work.message.id, std::process::id(), &self.nodename);
-            self.record(&work.message.id, document.to_json(), Precedence::Progress)
+            let document = self.document(document, &work.message, work.queue);
+            self.record(&work.message.id, document, Precedence::Progress)
         });
         let disposition = if task.acks_early { Disposition::Ack } else { Disposition::Keep };
         (record.is_some() || task.acks_early).then(|| Settlement::new(tag, disposition).with_records(record))
@@ -128,43 +139,51 @@ impl Settle {
         let meta: &[u8] = if meta.is_empty() { b"null" } else { meta };
         let document =
             Document::own(id, state, meta).map_err(|error| format!("its meta is not JSON: {error}"))?;
-        let document = document.of(&work.message).to_json();
+        let document = self.document(document, &work.message, work.queue);
         let disposition = if work.plan.task.acks_early { Disposition::Acked } else { Disposition::Keep };
         Ok(self.wanted(work).then(|| {
             Settlement::new(*tag, disposition).with_records([self.record(id, document, Precedence::Progress)])
         }))
     }
 
-    /// What is written when an attempt has ended.
-    pub fn ended(&self, ended: Ended, now: Timestamp) -> Step {
+    /// What is written when an attempt has ended, and what is told of it.
+    pub fn ended(&self, ended: Ended, now: Timestamp) -> (Step, Verdict) {
         let Ended { tag, work, outcome, took } = ended;
         let early = work.plan.task.acks_early && took.is_some();
         let done = if early { Disposition::Acked } else { Disposition::Ack };
         match outcome {
-            Outcome::Success(value) => self.success(tag, work, &value, FollowUps::default(), done, now),
+            Outcome::Success(value) => self.success(tag, work, value, FollowUps::default(), done, now),
             Outcome::Expanded(builtin) => self.expanded(tag, work, builtin, done, now),
             Outcome::Failure(exception) if retry::covers(&work.retry, &exception) => {
                 self.retry(tag, work, Retry::default(), Some(exception), done, now)
             }
-            Outcome::Failure(exception) => self.failure(tag, work, &exception, done, now),
+            Outcome::Failure(exception) => self.failure(tag, work, exception, done, now),
             Outcome::SoftTimeLimit(stderr) => {
                 let exception = Exception::soft_time_limit_exceeded().with_traceback(stderr);
-                self.failure(tag, work, &exception, done, now)
+                self.failure(tag, work, exception, done, now)
             }
             Outcome::HardTimeLimit(seconds) => {
-                self.failure(tag, work, &Exception::time_limit_exceeded(seconds), done, now)
+                self.failure(tag, work, Exception::time_limit_exceeded(seconds), done, now)
             }
             Outcome::WorkerLost(how) => {
                 let exception = Exception::worker_lost(&format!("Worker exited prematurely: {how}."));
-                self.failure(tag, work, &exception, done, now)
+                self.failure(tag, work, exception, done, now)
             }
             Outcome::Retry(asked, why) => self.retry(tag, work, asked, why, done, now),
             Outcome::Rejected { requeue: false } => self.rejected(tag, work, early, now),
-            Outcome::Rejected { requeue: true } if early => self.again_at_once(tag, &work).into(),
-            Outcome::Rejected { requeue: true } | Outcome::Returned => {
-                Settlement::new(tag, if early { done } else { Disposition::Requeue }).into()
+            Outcome::Rejected { requeue: true } => {
+                let settlement = if early {
+                    self.again_at_once(tag, &work)
+                } else {
+                    Settlement::new(tag, Disposition::Requeue)
+                };
+                (settlement.into(), Verdict::Rejected { requeue: true })
             }
-            Outcome::Ignored => Settlement::new(tag, done).into(),
+            Outcome::Returned => {
+                let fate = if early { done } else { Disposition::Requeue };
+                (Settlement::new(tag, fate).into(), Verdict::Silent)
+            }
+            Outcome::Ignored => (Settlement::new(tag, done).into(), Verdict::Silent),
         }
     }
 
@@ -176,10 +195,10 @@ impl Settle {
         builtin: Builtin,
         fate: Disposition,
         now: Timestamp,
-    ) -> Step {
+    ) -> (Step, Verdict) {
         match self.expand(builtin, &work.message, work.queue, now) {
-            Ok((sent, value)) => self.success(tag, work, &value.into(), sent, fate, now),
-            Err(exception) => self.failure(tag, work, &exception, fate, now),
+            Ok((sent, value)) => self.success(tag, work, value.into(), sent, fate, now),
+            Err(exception) => self.failure(tag, work, exception, fate, now),
         }
     }
 
@@ -188,50 +207,52 @@ impl Settle {
         &self,
         tag: Tag,
         work: Box<Work>,
-        value: &Bytes,
+        value: Bytes,
         sent: FollowUps,
         fate: Disposition,
         now: Timestamp,
-    ) -> Step {
+    ) -> (Step, Verdict) {
         let message = &work.message;
         let follow_ups = if message.has_follow_ups() {
             // `run` has checked the value.
-            let value = String::from_utf8_lossy(value);
+            let value = String::from_utf8_lossy(&value);
             match self.after_success(message, work.queue, &value, now) {
                 Ok(follow_ups) => sent.then(follow_ups),
-                Err(exception) => return self.failure(tag, work, &exception, fate, now),
+                Err(exception) => return self.failure(tag, work, exception, fate, now),
             }
         } else {
             sent
         };
-        let document = match Document::success(&message.id, value, now) {
-            Ok(document) => document.of(message).children(Some(&follow_ups.children)).to_json(),
+        let document = match Document::success(&message.id, &value, now) {
+            Ok(document) => self.document(document.children(Some(&follow_ups.children)), message, work.queue),
             // A second look that disagrees must not lose the task.
             Err(error) => {
                 let exception = Exception::encode_error(&error.to_string());
-                return self.failure(tag, work, &exception, fate, now);
+                return self.failure(tag, work, exception, fate, now);
             }
         };
         let record = self.wanted(&work).then(|| self.record(&message.id, document, Precedence::Result));
-        self.step(tag, work, record, follow_ups, fate)
+        (self.step(tag, work, record, follow_ups, fate), Verdict::Succeeded(value))
     }
 
     fn failure(
         &self,
         tag: Tag,
         work: Box<Work>,
-        exception: &Exception,
+        exception: Exception,
         fate: Disposition,
         now: Timestamp,
-    ) -> Step {
+    ) -> (Step, Verdict) {
         let message = &work.message;
         let follow_ups = if message.has_follow_ups() {
-            self.after_failure(message, work.queue, exception, now)
+            self.after_failure(message, work.queue, &exception, now)
         } else {
             FollowUps::default()
         };
-        let record = self.wanted(&work).then(|| self.failed(message, exception, &follow_ups.children, now));
-        self.step(tag, work, record, follow_ups, fate)
+        let record = self
+            .wanted(&work)
+            .then(|| self.failed(message, work.queue, &exception, &follow_ups.children, now));
+        (self.step(tag, work, record, follow_ups, fate), Verdict::Failed(exception))
     }
 
     fn retry(
@@ -242,13 +263,13 @@ impl Settle {
         why: Option<Exception>,
         fate: Disposition,
         now: Timestamp,
-    ) -> Step {
+    ) -> (Step, Verdict) {
         let message = &work.message;
         let Some(until) = retry::again(&work.retry, asked, message, now) else {
             let exception = why.unwrap_or_else(|| retry::exhausted(message));
-            return self.failure(tag, work, &exception, fate, now);
+            return self.failure(tag, work, exception, fate, now);
         };
-        let document = Document::retry(&message.id, why.as_ref()).of(message).to_json();
+        let document = self.document(Document::retry(&message.id, why.as_ref()), message, work.queue);
         let record = self.wanted(&work).then(|| self.record(&message.id, document, Precedence::Progress));
         let retries = message.retries.saturating_add(1);
         let settlement = match (&work.raw, fate) {
@@ -260,7 +281,8 @@ impl Settle {
             }
             _ => Settlement::new(tag, Disposition::Retry { until, retries }),
         };
-        settlement.with_records(record).into()
+        let verdict = Verdict::Retried(why.unwrap_or_else(|| Exception::retry("Retry")));
+        (settlement.with_records(record).into(), verdict)
     }
 
     /// A message that was given up when its task started, and is wanted back.
@@ -276,17 +298,17 @@ impl Settle {
     }
 
     /// As Celery 5.7 has it: a failure of which nobody but a chord is told.
-    fn rejected(&self, tag: Tag, work: Box<Work>, early: bool, now: Timestamp) -> Step {
+    fn rejected(&self, tag: Tag, work: Box<Work>, early: bool, now: Timestamp) -> (Step, Verdict) {
         let message = &work.message;
         let exception = Exception::reject(false);
         let follow_ups = only_part(message, State::Failure, &exception);
-        let record = self.wanted(&work).then(|| self.failed(message, &exception, &[], now));
+        let record = self.wanted(&work).then(|| self.failed(message, work.queue, &exception, &[], now));
         let fate = if early {
             Disposition::Acked
         } else {
             Disposition::DeadLetter("Rejected: the task's own code rejects the message".to_owned())
         };
-        self.step(tag, work, record, follow_ups, fate)
+        (self.step(tag, work, record, follow_ups, fate), Verdict::Rejected { requeue: false })
     }
 
     /// What is written for a message that does not run.
@@ -304,7 +326,12 @@ impl Settle {
                 Told::Failure(exception) => Document::failure(&id, exception, now),
                 Told::Revoked(exception) => Document::revoked(&id, exception, now),
             };
-            let document = document.children(Some(&follow_ups.children)).to_json();
+            let document = document.children(Some(&follow_ups.children));
+            let document = match &message {
+                // Celery knows nothing of a task that it does not know.
+                Some(message) if reason != NOT_REGISTERED => self.document(document, message, queue),
+                _ => document.to_json(),
+            };
             self.record(&id, document, Precedence::Result)
         });
         let settlement = Settlement::new(tag, fate.clone()).with_records(record);
@@ -334,15 +361,26 @@ impl Settle {
         self.stores && !work.message.ignore_result.unwrap_or(work.plan.task.ignore_result)
     }
 
+    /// A document, with what Celery adds to that of a task that it knows.
+    fn document(&self, document: Document<'_>, message: &Message, queue: usize) -> String {
+        let document = document.of(message);
+        if !self.extended {
+            return document.to_json();
+        }
+        let queue = self.queues.get(queue).map(String::as_str).unwrap_or_default();
+        document.extended(Extended { message, worker: &self.nodename, queue }).to_json()
+    }
+
     fn failed(
         &self,
         message: &Message,
+        queue: usize,
         exception: &Exception,
         children: &[String],
         now: Timestamp,
     ) -> Record {
-        let document = Document::failure(&message.id, exception, now).of(message).children(Some(children));
-        self.record(&message.id, document.to_json(), Precedence::Result)
+        let document = Document::failure(&message.id, exception, now).children(Some(children));
+        self.record(&message.id, self.document(document, message, queue), Precedence::Result)
     }
 
     fn record(&self, id: &str, document: String, precedence: Precedence) -> Record {

@@ -140,7 +140,7 @@ async fn serve(peer: Peer, stream: UnixStream, writers: Writers, events: mpsc::S
     writers.open(peer, writer);
     if let Err(error) = read(peer, reader, &events).await {
         if let SocketError::Version { .. } = error {
-            writers.write(peer, refusal(&error));
+            writers.write(peer, refusal(error.to_string()));
         }
         tracing::warn!(error = %Chain(&error), "a connection on the task socket was given up");
     }
@@ -149,9 +149,9 @@ async fn serve(peer: Peer, stream: UnixStream, writers: Writers, events: mpsc::S
 }
 
 /// Tells a peer why it is turned away. A handler's frame has the same bytes as a runner's.
-fn refusal(error: &SocketError) -> Vec<u8> {
+pub(crate) fn refusal(reason: String) -> Vec<u8> {
     let mut frame = Vec::new();
-    let refused = ToRunner::Refused { reason: error.to_string() };
+    let refused = ToRunner::Refused { reason };
     match frame::put(&mut frame, &refused, &[]) {
         Ok(()) => frame,
         Err(_) => Vec::new(),

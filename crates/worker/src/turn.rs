@@ -1,4 +1,5 @@
-//! The end of each turn of the worker's loop: asks for messages, says that it lives, says what there is to say.
+//! The end of each turn of the worker's loop: tells what has begun, asks for messages, says that it lives, says what
+//! there is to say.
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,14 @@ const UNCOMMITTED: usize = 512;
 const REQUEST: usize = 128;
 
 impl Worker {
+    /// Tells the broker which attempts have begun, when it is time to.
+    pub(crate) fn note(&mut self, now: Instant) {
+        let Some(session) = &self.session else { return };
+        if let Some(tags) = self.noting.next(&mut self.runs, now) {
+            session.note(tags);
+        }
+    }
+
     /// Asks for messages, when there is room for some and no request is under way.
     pub(crate) fn ask(&mut self) {
         let Some(session) = &self.session else { return };

@@ -23,6 +23,8 @@ pub struct Work {
     pub retry: Arc<RetryPolicy>,
     /// The calls of `celery.map` that are left, and the arguments of the one under way.
     pub mapping: Option<(Mapping, String)>,
+    /// One more lost delivery, and its message is given up.
+    pub last_chance: bool,
     /// The message as it came, where it is acknowledged before its task runs: it may have to be sent again.
     pub raw: Option<Vec<u8>>,
 }
@@ -43,11 +45,12 @@ impl Work {
         if self.mapping.is_some() { "{}" } else { self.message.kwargs() }
     }
 
-    /// Both: the JSON text `[args, kwargs]`.
+    /// Both: the JSON text `[args, kwargs]`; of a pickled message its body as it is.
     pub fn arguments(&self) -> Vec<u8> {
-        match &self.mapping {
-            Some((_, args)) => format!("[{args}, {{}}]").into_bytes(),
-            None => self.message.arguments(),
+        match (&self.mapping, self.message.pickled()) {
+            (Some((_, args)), _) => format!("[{args}, {{}}]").into_bytes(),
+            (None, Some(pickle)) => pickle.to_vec(),
+            (None, None) => self.message.arguments(),
         }
     }
 

@@ -16,9 +16,12 @@ use jiff::Timestamp;
 use petiole_broker::{Delivery, Disposition, Intake, Settlement, Tag};
 use petiole_contract::control::FromRunner;
 use petiole_contract::pool::Pool;
+use petiole_contract::serve::PICKLE;
 use petiole_process::ready::Readiness;
+use petiole_process::shutdown::Stop;
+use petiole_protocol::message::Accept;
+use petiole_protocol::serial::Serializer;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Admission, Admit, Discarded};
 use crate::connect::Connect;
@@ -26,12 +29,13 @@ use crate::control::Control;
 use crate::drain::Drain;
 use crate::lease::LeaseError;
 use crate::metrics::Metrics;
+use crate::noting::Noting;
 use crate::predecessor::{self, Incarnations};
 use crate::rates::{Asking, interval};
 use crate::run::{Effects, Ended, Peer, Runs};
 use crate::session::{Session, SessionEvent};
 use crate::settle::{Ending, Settle};
-use crate::socket::{SocketEvent, Writers};
+use crate::socket::{SocketEvent, Writers, refusal};
 
 /// Between two looks at the clock; also between two signs of life to the runner, with room to spare.
 const TICK: Duration = Duration::from_millis(100);
@@ -45,6 +49,10 @@ const SOCKET_EVENTS: usize = 512;
 
 /// Commands of remote control that one turn takes up.
 const CONTROL_EVENTS: usize = 16;
+
+/// What a handler is told that cannot do what its pool is for.
+const NO_PICKLES: &str = "the pool accepts pickle, and this handler does not: let it say accept: [\"pickle\"] in its \
+                          hello, or leave pickle out of accept.content";
 
 /// Parts of the worker that must be there before it is ready.
 pub mod part {
@@ -69,6 +77,7 @@ pub struct Worker {
     events: mpsc::UnboundedReceiver<SessionEvent>,
     pub(crate) requested: bool,
     pub(crate) working: bool,
+    pub(crate) noting: Noting,
     writers: Writers,
     pub(crate) runner: Option<Peer>,
     pub(crate) ready: Readiness,
@@ -79,6 +88,10 @@ pub struct Worker {
     pub(crate) drain: Drain,
     /// Work that has asked the broker for its start.
     pub(crate) asking: Asking,
+    /// How long running tasks may go on for in a drain.
+    pub(crate) patience: Option<Duration>,
+    /// When that is over, in a drain.
+    pub(crate) drain_until: Option<Instant>,
     /// Endings that take more than one commit.
     pub(crate) endings: HashMap<Tag, Box<Ending>>,
     /// Deliveries that were acknowledged early, with something of them under way.
@@ -89,6 +102,7 @@ impl Worker {
     /// A worker that is not connected to anything yet.
     pub fn new(
         pool: &Pool,
+        accept: Accept,
         identity: String,
         nodename: String,
         connect: Arc<dyn Connect>,
@@ -99,7 +113,7 @@ impl Worker {
         ready.missing(part::BROKER, "not connected yet");
         ready.missing(part::TASK, "the runner is not connected");
         let incarnations = Incarnations::of(identity);
-        let (admit, intake) = (Admit::new(pool)?, connect.intake());
+        let (admit, intake) = (Admit::new(pool, accept)?, connect.intake());
         for (task, limit) in admit.rates() {
             intake.limit(task, interval(limit));
         }
@@ -108,7 +122,7 @@ impl Worker {
             intake,
             runs: Runs::new(&pool.mode, pool.concurrency),
             control: Control::new(pool, &nodename),
-            settle: Settle::new(pool, nodename, uuid::Uuid::new_v4().simple().to_string()),
+            settle: Settle::new(pool, nodename, uuid::Uuid::new_v4().simple().to_string())?,
             connect,
             earlier: Some(incarnations.clone()),
             incarnations,
@@ -116,6 +130,7 @@ impl Worker {
             events,
             requested: false,
             working: false,
+            noting: Noting::default(),
             writers: Writers::default(),
             runner: None,
             ready,
@@ -124,17 +139,15 @@ impl Worker {
             paused: false,
             drain: Drain::No,
             asking: Asking::default(),
+            patience: pool.drain.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            drain_until: None,
             endings: HashMap::new(),
             unfenced: HashSet::new(),
         })
     }
 
-    /// Works until `stop`, then drains.
-    pub async fn work(
-        mut self,
-        listener: tokio::net::UnixListener,
-        stop: CancellationToken,
-    ) -> Result<(), LeaseError> {
+    /// Works until it is told to stop, then drains.
+    pub async fn work(mut self, listener: tokio::net::UnixListener, stop: Stop) -> Result<(), LeaseError> {
         let (socket_events, mut socket) = mpsc::channel(SOCKET_EVENTS);
         let accepting = tokio::spawn(crate::socket::accept(listener, self.writers.clone(), socket_events));
         self.control.start(&self.connect);
@@ -142,7 +155,7 @@ impl Worker {
         let mut happened = Vec::new();
         let mut reported = Vec::new();
         let mut controlled = Vec::new();
-        let mut stopping = false;
+        let (mut stopping, mut hurrying) = (false, false);
         while !(stopping && self.drain == Drain::Drained) {
             let wake = self.wake();
             tokio::select! {
@@ -150,7 +163,8 @@ impl Worker {
                 _ = self.events.recv_many(&mut reported, SOCKET_EVENTS) , if !self.events.is_closed() => {}
                 _ = self.control.inbox.recv_many(&mut controlled, CONTROL_EVENTS) => {}
                 () = tokio::time::sleep_until(wake.into()) => {}
-                () = stop.cancelled(), if !stopping => stopping = true,
+                () = stop.drain.cancelled(), if !stopping => stopping = true,
+                () = stop.at_once.cancelled(), if !hurrying => (stopping, hurrying) = (true, true),
             }
             let now = Instant::now();
             self.paused = now.duration_since(self.said_alive) > PAUSED;
@@ -158,6 +172,9 @@ impl Worker {
             self.runs.tell_starts(self.control.events.wants_tasks());
             if stopping {
                 self.start_drain(now, &mut effects);
+            }
+            if hurrying || self.drain_until.is_some_and(|until| until <= now) {
+                self.runs.kill(&mut effects);
             }
             for event in reported.drain(..) {
                 self.session_event(event, now, &mut effects)?;
@@ -171,6 +188,7 @@ impl Worker {
             self.runs.tick(now, &mut effects);
             self.runs.give(now, &mut effects);
             self.apply(effects);
+            self.note(now);
             self.ask();
             self.stay_alive(now);
             self.speak(now);
@@ -192,6 +210,7 @@ impl Worker {
         self.events = events;
         self.requested = false;
         self.working = false;
+        self.noting = Noting::default();
         Ok(())
     }
 
@@ -240,6 +259,10 @@ impl Worker {
                 self.ask_for_starts();
             }
             SessionEvent::Turns(turns) => self.turns(turns, now, effects),
+            SessionEvent::Noted => {
+                self.noting.written();
+                self.runs.noted(now, effects);
+            }
             SessionEvent::Committed(committed) => self.committed(committed),
             SessionEvent::Joined(tag, complete, joined) => self.joined(tag, complete, &joined),
         }
@@ -260,7 +283,6 @@ impl Worker {
             Admission::Ended(work, outcome) => {
                 let ended = Ended { tag, work, outcome, took: None };
                 self.control.events.received(&ended.work.message, wall);
-                self.tell_ended(&ended, wall);
                 self.ended(ended, wall);
             }
             Admission::Limited(work, start) => {
@@ -307,7 +329,12 @@ impl Worker {
                 self.runs.runner_connected(peer, now, effects);
             }
             SocketEvent::Handler(peer, hello) => {
-                if !self.runs.handler_connected(peer, &hello, now, effects) {
+                let takes_pickles = hello.accept.iter().any(|form| form == PICKLE);
+                if self.admit.accept().accepts(Serializer::Pickle) && !takes_pickles {
+                    tracing::warn!("a handler was turned away: {NO_PICKLES}");
+                    self.writers.write(peer, refusal(NO_PICKLES.to_owned()));
+                    self.writers.close(peer);
+                } else if !self.runs.handler_connected(peer, &hello, now, effects) {
                     tracing::warn!("a handler that this worker did not start was turned away");
                     self.writers.close(peer);
                 }
@@ -358,7 +385,6 @@ impl Worker {
             self.revoked(revoked, wall);
         }
         for ended in effects.ended {
-            self.tell_ended(&ended, wall);
             self.ended(ended, wall);
         }
         if self.runs.ready() {

@@ -4,12 +4,13 @@
 #![expect(missing_docs, reason = "the names of the checks say it")]
 
 use super::{Checked, MANY, Subject, ids, message, publish, queue, settlement, swept, tags, worker};
-use crate::{BrokerError, Delivery, Disposition, message};
+use crate::lost::{self, LostDelivery};
+use crate::{BrokerError, Delivery, Disposition};
 
 /// How many lost deliveries each message counts.
 fn counts(deliveries: &[Delivery]) -> Vec<u32> {
     let count = |delivery: &Delivery| {
-        delivery.envelope.as_ref().map_or(0, |envelope| message::deliveries(&envelope.headers))
+        delivery.envelope.as_ref().map_or(0, |envelope| lost::deliveries(&envelope.headers))
     };
     deliveries.iter().map(count).collect()
 }
@@ -31,6 +32,31 @@ pub async fn attempts_that_had_begun_are_counted_when_they_are_lost(subject: &dy
     subject.inspector().end("b").await?;
     let c = worker(subject, "c").await?;
     assert_eq!(counts(&c.consumer.receive(MANY).await?), [2, 1, 1, 2]);
+    Ok(())
+}
+
+fn history(delivery: &Delivery) -> Vec<LostDelivery> {
+    delivery.envelope.as_ref().map_or_else(|_| Vec::new(), |envelope| lost::history(&envelope.headers))
+}
+
+pub async fn lost_deliveries_are_remembered(subject: &dyn Subject) -> Checked {
+    let (a, b) = (worker(subject, "a").await?, worker(subject, "b").await?);
+    publish(subject, &["1", "2"]).await?;
+    let held = a.consumer.receive(MANY).await?;
+    a.attempts.started(&tags(&held[..1])).await?;
+    swept(subject, &b).await?;
+    b.lease.beat().await?;
+    let held = b.consumer.receive(MANY).await?;
+    b.attempts.started(&tags(&held[..1])).await?;
+    subject.inspector().end("b").await?;
+    let c = worker(subject, "c").await?;
+    let held = c.consumer.receive(MANY).await?;
+    assert!(history(&held[1]).is_empty());
+    let history = history(&held[0]);
+    let told: Vec<_> =
+        history.iter().map(|it| (it.worker.as_str(), it.host.as_str(), it.how.as_str())).collect();
+    assert_eq!(told, [("a", "host-a", "its lease ran out"), ("b", "host-b", "it was known to have ended")]);
+    assert!(history[0].at <= history[1].at);
     Ok(())
 }
 

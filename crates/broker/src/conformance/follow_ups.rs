@@ -12,8 +12,8 @@ use super::{
     Checked, MANY, Member, Subject, ids, ids_of, message, part, publish, queue, record, send, settlement,
     worker,
 };
+use crate::dead_letter::DEAD_LETTER;
 use crate::exchange::Binding;
-use crate::message::DEAD_LETTER;
 use crate::{BrokerError, Delivery, Depth, Disposition, Outgoing, Refusal, Settled, Settlement, Target};
 
 /// Long enough for what a check does before it is over.

@@ -6,7 +6,7 @@
 use super::{
     Checked, MANY, Subject, all_redelivered, ids, ids_of, message, publish, queue, record, settlement, worker,
 };
-use crate::message::DEAD_LETTER;
+use crate::dead_letter::DEAD_LETTER;
 use crate::{Depth, Disposition, Settled};
 use petiole_protocol::envelope::Envelope;
 

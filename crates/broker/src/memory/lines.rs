@@ -11,10 +11,13 @@ use super::state::{Asks, HeldMessage, Parked, State};
 use crate::rates::{microseconds, open};
 use crate::{BrokerError, OVERDUE, SLACK, Start, Turn, Worker};
 
-/// Who waits for a start, and when the next ones may be.
+/// Between two looks at a line, in ms.
+const LOOK: i64 = 10;
+
+/// Who waits for a start, and when the last ones were.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// By pool and task: in microseconds.
+    /// By pool and task: when the last start was, in microseconds.
     gates: HashMap<(String, String), i64>,
     /// By queue and task: step and number of each parked message, in their order; some have left.
     lines: BTreeMap<(String, String), Vec<(u8, u64)>>,
@@ -53,7 +56,7 @@ impl State {
             let (count, next) = open(*gate, interval, at, microseconds(SLACK));
             let key = (queue.name.clone(), start.task.clone());
             if count > 0 && self.lines.lines.get(&key).is_none_or(Vec::is_empty) {
-                *self.lines.gate(worker, &start.task) = next + interval;
+                *self.lines.gate(worker, &start.task) = next;
                 turns.push(Turn::Now);
                 continue;
             }
@@ -100,7 +103,7 @@ impl State {
                 && !found.is_empty()
             {
                 let found = i64::try_from(found.len()).unwrap_or(i64::MAX);
-                *self.lines.gate(asks.worker, &task) = next + interval * found;
+                *self.lines.gate(asks.worker, &task) = next + interval * (found - 1);
             }
             taken.extend(found);
         }
@@ -124,10 +127,9 @@ impl State {
         found
     }
 
-    /// When the next turn in a line of this queue may be, in ms.
-    pub(super) fn next_turn(&mut self, worker: &Worker, queue: &str) -> Option<i64> {
-        let of_queue = self.lines.lines.keys().filter(|(of, _)| of == queue);
-        let tasks: Vec<_> = of_queue.map(|(_, task)| task.clone()).collect();
-        tasks.iter().map(|task| *self.lines.gate(worker, task) / 1000).min()
+    /// When a line of this queue is to be looked at, in ms: soon, where one is.
+    pub(super) fn next_turn(&self, queue: &str, now: i64) -> Option<i64> {
+        let lines = self.lines.lines.keys().any(|(of, _)| of == queue);
+        lines.then(|| now + LOOK)
     }
 }

@@ -6,6 +6,7 @@ use petiole_results::chord::Counted;
 use petiole_results::memory::MemoryStore;
 
 use super::state::{HeldMessage, Parked, State};
+use crate::dead_letter::bury;
 use crate::exchange::queues;
 use crate::{
     BrokerError, Disposition, Outgoing, QueueName, Refusal, Settled, Settlement, Target, Worker, message,
@@ -132,7 +133,7 @@ impl State {
             }
             Disposition::DeadLetter(reason) => {
                 let at = Timestamp::from_millisecond(now).unwrap_or_default();
-                let dead = message::dead_letter(&raw, reason, &queue.name, at);
+                let dead = bury(&raw, reason, &queue.name, step, at);
                 self.push_tail(&queue.dead_letter, 0, dead);
             }
             Disposition::Park(until) => {

@@ -10,6 +10,7 @@ use super::mail::Mail;
 use super::revocations::Kept;
 
 use crate::exchange::Binding;
+use crate::lost::End;
 use crate::shares::Plan;
 use crate::{BrokerError, Depth, QueueName, Tag, Worker, message};
 
@@ -44,15 +45,6 @@ pub(super) struct Lease {
     pub(super) done: HashSet<(Tag, u64)>,
     /// What has begun; and maybe what is held no longer.
     started: HashSet<Tag>,
-}
-
-/// Whether attempts that had begun count as lost deliveries when a lease ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lost {
-    /// They do: others say that the worker has ended.
-    Counted,
-    /// They do not: it gives its lease up.
-    Uncounted,
 }
 
 #[derive(Debug)]
@@ -233,6 +225,10 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn noted(&self) -> Vec<Tag> {
+        self.leases.values().flat_map(|lease| lease.started.iter().copied()).collect()
+    }
+
     /// What a worker holds: tag, queue, message.
     pub(super) fn held_by(&self, worker: &str) -> Result<Vec<Taken>, BrokerError> {
         let lease = self.leases.get(worker).ok_or(BrokerError::LeaseLost)?;
@@ -276,17 +272,17 @@ impl State {
         let ended =
             |(name, lease): (&String, &Lease)| (name != sweeper && lease.ends <= now).then(|| name.clone());
         let ended: Vec<_> = self.leases.iter().filter_map(ended).collect();
-        ended.iter().map(|worker| self.end(worker, Lost::Counted)).sum()
+        ended.iter().map(|worker| self.end(worker, End::RanOut, now)).sum()
     }
 
     /// Ends a lease, and puts what its worker holds back.
-    pub(super) fn end(&mut self, worker: &str, lost: Lost) -> usize {
+    pub(super) fn end(&mut self, worker: &str, how: End, now: i64) -> usize {
         let Some(Lease { worker, held, started, .. }) = self.leases.remove(worker) else { return 0 };
         let count = held.len();
+        let now = Timestamp::from_millisecond(now).unwrap_or_default();
         for (tag, HeldMessage { queue, raw }) in held.into_iter().rev() {
             let queue = &worker.queues[queue];
-            let counts = lost == Lost::Counted && started.contains(&tag);
-            let back = if counts { message::lost(&raw) } else { message::redelivered(&raw) };
+            let back = how.put_back(&raw, started.contains(&tag), &worker, now);
             self.push_head(&queue.name, message::step(&raw, &queue.priority_steps), back.into_owned());
         }
         count
@@ -314,12 +310,12 @@ impl State {
     }
 
     /// After how many milliseconds a worker would get something of this queue; none, when nothing is there.
-    pub(super) fn next(&mut self, worker: &Worker, queue: &QueueName, now: i64) -> Option<u64> {
+    pub(super) fn next(&mut self, queue: &QueueName, now: i64) -> Option<u64> {
         if queue.priority_steps.iter().any(|step| !self.list(&queue.name, *step).is_empty()) {
             return Some(0);
         }
         let due = self.parked.get(&queue.name)?.first_key_value()?.0.0;
-        let turn = self.next_turn(worker, &queue.name).unwrap_or(due);
+        let turn = self.next_turn(&queue.name, now).unwrap_or(due);
         Some(u64::try_from(turn.min(due) - now).unwrap_or_default())
     }
 

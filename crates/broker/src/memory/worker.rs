@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use petiole_protocol::envelope::Envelope;
 
-use super::state::{Asks, Lost, Taken};
+use super::state::{Asks, Taken};
 use super::{MemoryBroker, milliseconds};
+use crate::lost::End;
 use crate::{
     Attempts, BrokerError, Consumer, Delivery, Disposition, Held, Intake, Lease, Rates, Settled, Settlement,
     Start, Tag, Turn, Worker,
@@ -84,7 +85,7 @@ impl Consumer for MemoryWorker {
             let (mut state, worker) = (self.broker.lock(), self.worker());
             let plan = self.intake.plan(0, worker.queues.len());
             let queues = plan.order.iter().map(|queue| &worker.queues[*queue]);
-            queues.filter_map(|queue| state.next(&worker, queue, now)).min()
+            queues.filter_map(|queue| state.next(queue, now)).min()
         };
         let next = next.map_or(LOOK, |next| Duration::from_millis(next).min(LOOK));
         // Too early is allowed, so nothing depends on which of the two it was.
@@ -164,6 +165,7 @@ impl Lease for MemoryWorker {
     }
 
     async fn release(&self) -> Result<(), BrokerError> {
-        self.broker.change("release the lease", |state, _| state.end(self.name(), Lost::Uncounted)).map(drop)
+        let release = |state: &mut super::State, now| state.end(self.name(), End::GivenUp, now);
+        self.broker.change("release the lease", release).map(drop)
     }
 }

@@ -144,7 +144,7 @@ async fn read(connection: &Connection, keys: &Keys, tags: &[String]) -> Result<V
 }
 
 /// An entry of `unacked`: message, exchange, routing key.
-fn parts(entry: &[u8]) -> Option<(Vec<u8>, String, String)> {
+pub(super) fn parts(entry: &[u8]) -> Option<(Vec<u8>, String, String)> {
     let elements = json::elements(entry).ok()?;
     let [raw, exchange, routing_key] = elements.as_slice() else { return None };
     Some((

@@ -31,7 +31,7 @@ pub struct RedisConsumer {
     pub(super) intake: Intake,
     /// Its queues, as far as they are written down.
     pub(super) table: RwLock<Arc<Table>>,
-    /// Hash: when the tasks of its pool may start next.
+    /// Hash: when the tasks of its pool have started last.
     pub(super) gates: String,
     pub(super) turn: NextTurn,
     /// Where results go, when they go by the commit.

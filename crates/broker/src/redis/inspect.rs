@@ -8,7 +8,9 @@ use petiole_results::redis::Connection;
 use super::keys::{Keys, SCHEMA};
 use super::lease::known_schema;
 use super::scripts::{DEPTHS, END};
+use super::unknown::Unknown;
 use super::{Endpoint, Timeouts, during, give_up, restore};
+use crate::lost::End;
 use crate::{BrokerError, Depth, Hazard, Inspector, QueueName, Worker};
 
 /// How many queues one script counts: some half a millisecond of Redis' time. The scripts of one question travel
@@ -37,28 +39,37 @@ impl RedisInspector {
     }
 }
 
-/// Who says that a worker has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum By {
-    /// Others do: the attempts that had begun are lost, and count as deliveries.
-    Others,
-    /// It gives its lease up: nothing is lost.
-    Itself,
+/// Whose lease was ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// Nobody's: there was none.
+    Nobody,
+    /// This worker's.
+    Known(Box<Worker>),
+    /// A worker's of whom nothing else is known.
+    Unknown,
 }
 
-/// Ends a worker's lease for good, and says what is known of it; nothing, when it has none.
+/// Ends a worker's lease for good.
 pub(super) async fn end(
     connection: &Connection,
     keys: &Keys,
     incarnation: &str,
-    by: By,
-) -> Result<Option<Worker>, BrokerError> {
+    how: End,
+) -> Result<Ended, BrokerError> {
     let mut call = END.call(4);
     call.arg(keys.schema()).arg(keys.leases()).arg(keys.workers()).arg(keys.started(incarnation));
-    call.arg(SCHEMA).arg(incarnation).arg(u8::from(by == By::Itself));
-    let (schema, known): (u64, Option<String>) = connection.run(call).await.map_err(during("end a lease"))?;
+    call.arg(SCHEMA).arg(incarnation).arg(u8::from(how == End::GivenUp));
+    let (schema, found, known): (u64, bool, Option<String>) =
+        connection.run(call).await.map_err(during("end a lease"))?;
     known_schema(schema)?;
-    Ok(known.and_then(|known| read_worker(incarnation, Some(&known))))
+    if !found {
+        return Ok(Ended::Nobody);
+    }
+    Ok(match read_worker(incarnation, known.as_deref()) {
+        Some(worker) => Ended::Known(Box::new(worker)),
+        None => Ended::Unknown,
+    })
 }
 
 /// Reads what a worker has written about itself.
@@ -119,10 +130,20 @@ impl Inspector for RedisInspector {
     }
 
     async fn end(&self, incarnation: &str) -> Result<usize, BrokerError> {
-        match end(&self.connection, &self.keys, incarnation, By::Others).await? {
-            Some(worker) => restore::restore(&self.connection, &self.keys, &worker).await,
-            None => Ok(0),
-        }
+        let (connection, keys) = (&self.connection, &self.keys);
+        let worker = match end(connection, keys, incarnation, End::Known).await? {
+            Ended::Nobody => return Ok(0),
+            Ended::Known(worker) => *worker,
+            Ended::Unknown => {
+                let unknown = Unknown::default();
+                loop {
+                    if let Some(worker) = unknown.look(connection, keys, incarnation).await? {
+                        break worker;
+                    }
+                }
+            }
+        };
+        restore::restore(connection, keys, &worker, End::Known).await
     }
 
     async fn give_up(&self, queue: &QueueName) -> Result<usize, BrokerError> {

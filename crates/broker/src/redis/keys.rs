@@ -97,7 +97,7 @@ impl Keys {
         self.0.prefixed(&format!("petiole:lines:{queue}"))
     }
 
-    /// Hash: a pool's task → when it may start next, in µs of Redis' clock.
+    /// Hash: a pool's task → when it has started last, in µs of Redis' clock.
     pub(super) fn gates(&self, worker: &Worker) -> String {
         self.0.prefixed(&format!("petiole:gates:{}/{}", worker.namespace, worker.pool))
     }

@@ -9,7 +9,9 @@ use petiole_results::redis::Connection;
 use super::abandoned::Abandoned;
 use super::keys::{Keys, SCHEMA};
 use super::scripts::{BEAT, REGISTER, RENEW, RETURN_DUE, SWEEP};
+use super::unknown::Unknown;
 use super::{Config, Queue, Timeouts, during, inspect, milliseconds, restore, tag};
+use crate::lost::End;
 use crate::{BrokerError, Held, Lease};
 
 /// Into so many parts the visibility timeout is cut; in each, what is held is renewed once for Celery's workers, so
@@ -26,6 +28,7 @@ pub struct RedisLease {
     keys: Keys,
     config: Config,
     abandoned: Abandoned,
+    unknown: Unknown,
     /// When what is held was last made young again.
     renewed: Mutex<Instant>,
 }
@@ -44,6 +47,7 @@ impl RedisLease {
         let lease = Self {
             connection: Connection::new(config.broker.clone(), timeouts),
             abandoned: Abandoned::new(config.visibility_timeout),
+            unknown: Unknown::default(),
             renewed: Mutex::new(Instant::now()),
             keys,
             config,
@@ -112,8 +116,14 @@ impl RedisLease {
             self.connection.run(call).await.map_err(during("sweep for workers that have ended"))?;
         let mut restored = 0;
         for (incarnation, known) in swept {
-            let Some(worker) = inspect::read_worker(&incarnation, known.as_deref()) else { continue };
-            let count = restore::restore(&self.connection, &self.keys, &worker).await?;
+            let worker = match inspect::read_worker(&incarnation, known.as_deref()) {
+                Some(worker) => worker,
+                None => match self.unknown.look(&self.connection, &self.keys, &incarnation).await? {
+                    Some(worker) => worker,
+                    None => continue,
+                },
+            };
+            let count = restore::restore(&self.connection, &self.keys, &worker, End::RanOut).await?;
             tracing::info!(worker = incarnation, host = worker.host, count, "a worker's lease has ended");
             restored += count;
         }
@@ -164,8 +174,8 @@ impl Lease for RedisLease {
 
     async fn release(&self) -> Result<(), BrokerError> {
         let worker = self.config.worker();
-        inspect::end(&self.connection, &self.keys, &worker.incarnation, inspect::By::Itself).await?;
-        restore::restore(&self.connection, &self.keys, &worker).await?;
+        inspect::end(&self.connection, &self.keys, &worker.incarnation, End::GivenUp).await?;
+        restore::restore(&self.connection, &self.keys, &worker, End::GivenUp).await?;
         Ok(())
     }
 }

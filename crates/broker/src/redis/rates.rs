@@ -1,7 +1,7 @@
 //! Starts of tasks that have a limit.
 //!
 //! ```text
-//!   petiole:gates:<pool>             hash         task → when it may start next
+//!   petiole:gates:<pool>             hash         task → when it has started last
 //!   petiole:lines:<queue>            set          tasks that have a line
 //!   petiole:lines:<queue>…<task>     sorted set   name of a parked message → its place in line
 //! ```

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use petiole_results::redis::Connection;
 use redis::Value;
 
 use super::keys::Keys;
 use super::scripts::RESTORE;
 use super::{Queue, attempts, during, message_of, tag};
+use crate::lost::End;
 use crate::{BrokerError, Worker, message};
 
 /// How many messages one script puts back. The worker's lease was ended for good before, so that it makes no
@@ -20,6 +22,7 @@ struct Ended<'a> {
     queues: Vec<Queue>,
     /// The numbers of the attempts that had begun.
     started: HashSet<u64>,
+    how: End,
 }
 
 /// A held message, by its number and its queue's.
@@ -31,6 +34,7 @@ pub(super) async fn restore(
     connection: &Connection,
     keys: &Keys,
     worker: &Worker,
+    how: End,
 ) -> Result<usize, BrokerError> {
     let queues = Queue::all(keys, worker);
     let mut ask = redis::pipe();
@@ -47,7 +51,7 @@ pub(super) async fn restore(
     // The last one that is pushed is the first to be served: that must be the one that was taken first.
     held.sort_unstable_by(|one, other| other.cmp(one));
 
-    let of = Ended { worker, queues, started };
+    let of = Ended { worker, queues, started, how };
     let mut restored = put_back(connection, keys, &of, held.get(..BATCH).unwrap_or(&held)).await?;
     for batch in held.get(BATCH..).unwrap_or_default().chunks(BATCH) {
         restored += put_back(connection, keys, &of, batch).await?;
@@ -73,7 +77,7 @@ async fn read(
 async fn put_back(
     connection: &Connection,
     keys: &Keys,
-    Ended { worker, queues, started }: &Ended<'_>,
+    Ended { worker, queues, started, how }: &Ended<'_>,
     batch: &[HeldAs],
 ) -> Result<usize, BrokerError> {
     let prefix = tag::prefix(&worker.incarnation);
@@ -88,6 +92,7 @@ async fn put_back(
         connection.query(&read).await.map_err(during("read what a worker held"))?
     };
 
+    let now = Timestamp::now();
     let mut call = RESTORE.call(6 + 2 * queues.len());
     call.arg(keys.leases()).arg(keys.workers());
     call.arg(keys.celery().unacked()).arg(keys.celery().unacked_index());
@@ -100,7 +105,7 @@ async fn put_back(
         let place = &queues[*queue];
         let raw = message_of(entry.unwrap_or_default(), &place.tail);
         let list = keys.celery().list(&place.name.name, message::step(&raw, &place.name.priority_steps));
-        let back = if started.contains(number) { message::lost(&raw) } else { message::redelivered(&raw) };
+        let back = how.put_back(&raw, started.contains(number), worker, now);
         call.arg(number).arg(queue + 1).arg(list).arg(&*back);
     }
     connection.run(call).await.map_err(during("put a worker's messages back"))

@@ -32,6 +32,7 @@ script!(REPLY, "Answers a request.", "reply.lua");
 script!(REVOKE, "Revokes tasks.", "lease.lua", "revoke.lua");
 script!(PARKED, "Lists parked messages.", "parked.lua");
 script!(UNPARK, "Takes parked messages.", "lease.lua", "unpark.lua");
+script!(TAKE_LETTERS, "Takes letters out of a dead-letter queue.", "take_letters.lua");
 script!(STARTED, "Notes which attempts have begun.", "lease.lua", "started.lua");
 
 /// Settles messages, and stores their records.

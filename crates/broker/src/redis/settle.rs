@@ -15,6 +15,7 @@ use super::parking::Entry;
 use super::scripts::{SETTLE, SETTLE_EFFECTS};
 use super::table::Table;
 use super::{Queue, during, message_of, tag};
+use crate::dead_letter::bury;
 use crate::{BrokerError, Disposition, Refusal, Settled, Settlement, Tag, message};
 
 /// The most effects that one script writes beside what becomes of the messages: each costs Redis some microseconds,
@@ -151,7 +152,7 @@ impl RedisConsumer {
         let celery = self.keys.celery();
         let step = || message::step(raw, &queue.name.priority_steps);
         let dead = |reason: &str| {
-            let dead = message::dead_letter(raw, reason, &queue.name.name, Timestamp::now());
+            let dead = bury(raw, reason, &queue.name.name, step(), Timestamp::now());
             Fate::Tail(celery.list(&queue.name.dead_letter, 0), dead)
         };
         let park =

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use petiole_broker::conformance::{Checked, Member, Subject};
+use petiole_broker::dead_letter::DeadLetters;
 use petiole_broker::exchange::Binding;
 use petiole_broker::memory::{Fault, MemoryBroker};
 use petiole_broker::{Address, Inspector, Intake, LEASE, Mailbox, Node, QueueName, Revocations, Worker};
@@ -51,6 +52,10 @@ impl Subject for Memory {
     }
 
     fn revocations(&self) -> Arc<dyn Revocations> {
+        Arc::new(self.broker.clone())
+    }
+
+    fn dead_letters(&self) -> Arc<dyn DeadLetters> {
         Arc::new(self.broker.clone())
     }
 

@@ -5,6 +5,7 @@ mod effects;
 mod faults;
 mod give_up;
 mod kombu;
+mod lost;
 mod reach;
 mod subject;
 

@@ -70,16 +70,19 @@ struct Metadata {
 }
 
 impl Resources {
-    /// Reads these files.
+    /// Reads these files, which have something to run.
     pub fn read(paths: &[PathBuf]) -> Result<Self, FileError> {
+        let resources = Self::read_any(paths)?;
+        if resources.pools.is_empty() { Err(FileError::NoPool) } else { Ok(resources) }
+    }
+
+    /// Reads these files, whatever they have.
+    pub fn read_any(paths: &[PathBuf]) -> Result<Self, FileError> {
         let mut resources = Self::default();
         for path in paths {
             let text = std::fs::read_to_string(path)
                 .map_err(|source| FileError::Read { path: path.clone(), source })?;
             resources.add(path, &text)?;
-        }
-        if resources.pools.is_empty() {
-            return Err(FileError::NoPool);
         }
         Ok(resources)
     }

@@ -17,11 +17,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use petiole_api::accept::SecretRef;
 use petiole_api::connection::{Broker, Results, SecretKeyRef};
 use petiole_api::task_queue::{TaskQueue, TaskQueueSpec};
 use petiole_api::worker_pool::WorkerPool;
 use petiole_operator::pool::build::config;
 use petiole_operator::pool::validate::validate;
+use petiole_operator::secrets::Keys;
 use petiole_process::shutdown::{self, ListenError};
 use tokio::task::JoinSet;
 
@@ -80,6 +82,9 @@ pub enum DevError {
         /// The key.
         key: String,
     },
+    /// The same of a Secret that is wanted whole.
+    #[error("Secret {0} stands in none of the files: add it (stringData)")]
+    NoWholeSecret(String),
     /// A file of ours cannot be written.
     #[error("failed to write {}", path.display())]
     Write {
@@ -145,6 +150,13 @@ impl Resources {
         named.filter(|name| !self.queues.contains_key(name))
     }
 
+    /// All keys of a Secret.
+    fn whole_secret(&self, secret: &SecretRef) -> Result<Keys, DevError> {
+        let keys = self.secrets.get(&secret.name);
+        let keys = keys.ok_or_else(|| DevError::NoWholeSecret(secret.name.clone()))?;
+        Ok(keys.iter().map(|(key, value)| (key.clone(), value.clone().into_bytes())).collect())
+    }
+
     /// Makes the missing TaskQueues on this broker; moves the others there too, when it was asked for.
     fn use_broker(&mut self, url: &str, all: bool) {
         let missing: Vec<String> = self.missing().collect();
@@ -163,7 +175,8 @@ impl Resources {
                 *broker = Broker { redis: broker.redis.clone(), ..broker_at(url) };
                 broker.redis.sentinel = None;
                 if let Some(results) = &mut queue.spec.results {
-                    *results = Results { expires: results.expires, ..results_at(url) };
+                    let (expires, extended) = (results.expires, results.extended);
+                    *results = Results { expires, extended, ..results_at(url) };
                 }
             }
         }
@@ -224,16 +237,23 @@ fn pool_file(
     name: &str,
     folder: &Path,
 ) -> Result<PathBuf, DevError> {
-    let validated = validate(pool, &resources.queues).map_err(|refusal| DevError::Refused {
-        pool: name.to_owned(),
-        reason: refusal.reason.to_owned(),
-        message: refusal.message,
-    })?;
+    let certificates = match &pool.spec.accept.certificates_from {
+        Some(from) => Some(Ok(resources.whole_secret(&from.secret_ref)?)),
+        None => None,
+    };
+    let validated = validate(pool, &resources.queues)
+        .and_then(|validated| validated.with_certificates(certificates.as_ref()))
+        .map_err(|refusal| DevError::Refused {
+            pool: name.to_owned(),
+            reason: refusal.reason.to_owned(),
+            message: refusal.message,
+        })?;
     let named = RefCell::new(Vec::new());
-    let file = config(&validated, &|key| {
+    let path = |key: &SecretKeyRef| {
         named.borrow_mut().push(key.clone());
         secret_path(folder, key)
-    });
+    };
+    let file = config(&validated, &path, &|secret| secret_folder(folder, &secret.name));
     for SecretKeyRef { name, key } in named.into_inner() {
         if !resources.secrets.get(&name).is_some_and(|keys| keys.contains_key(&key)) {
             return Err(DevError::NoSecret { name, key });
@@ -248,8 +268,12 @@ fn pool_file(
     Ok(path)
 }
 
+fn secret_folder(folder: &Path, name: &str) -> PathBuf {
+    folder.join("secrets").join(name)
+}
+
 fn secret_path(folder: &Path, key: &SecretKeyRef) -> PathBuf {
-    folder.join("secrets").join(&key.name).join(&key.key)
+    secret_folder(folder, &key.name).join(&key.key)
 }
 
 fn make_folder(path: &Path) -> Result<(), DevError> {
@@ -261,7 +285,7 @@ fn write_secrets(
     secrets: &BTreeMap<String, BTreeMap<String, String>>,
 ) -> Result<(), DevError> {
     for (name, keys) in secrets {
-        make_folder(&folder.join("secrets").join(name))?;
+        make_folder(&secret_folder(folder, name))?;
         for (key, value) in keys {
             let path = secret_path(folder, &SecretKeyRef { name: name.clone(), key: key.clone() });
             let written = std::fs::write(&path, value)

@@ -3,8 +3,8 @@
 //! ```text
 //!   observe ──────> validate ──────> build ──────> apply ──────────> status
 //!   from the        what is to be    every         what differs,     conditions, figures,
-//!   stores          built, or why    object        then orphans      events
-//!                   not
+//!   stores, and     built, or why    object        then orphans      events
+//!   one Secret      not
 //! ```
 //!
 //! [`paths`] is where things stand in a pod. [`memory`] is why a second look at an unchanged pool makes no call.
@@ -40,6 +40,7 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::invalid::Invalid;
 use crate::pace::Pace;
 use crate::refusal::Refusal;
+use crate::secrets::{AGE_REFUSED, Secrets};
 use crate::stores::Stores;
 use crate::synced::Synced;
 
@@ -67,6 +68,8 @@ pub struct Context {
     pub images: Images,
     /// What was applied last.
     pub memory: Arc<Memory>,
+    /// What was read of Secrets.
+    pub secrets: Arc<Secrets>,
     /// Which kills were told of.
     pub kills: Arc<Kills>,
     /// When status is written.
@@ -78,6 +81,9 @@ pub struct Context {
 /// Why a pool could not be looked after. It is tried again, ever more slowly.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
+    /// observe
+    #[error("failed to observe the WorkerPool")]
+    Observe(#[source] ClusterError),
     /// apply
     #[error("failed to apply what the WorkerPool is made of")]
     Apply(#[source] ClusterError),
@@ -111,15 +117,17 @@ pub async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Acti
     else {
         return Ok(Action::await_change());
     };
-    // From the stores.
-    let observed = observe::observe(pool, &context.stores);
+    // From the stores; with the API server where a Secret is named.
+    let observed = observe::observe(pool, &context).await.map_err(PoolError::Observe)?;
     for kill in context.kills.news(&key, kills::kills(&observed.live.pods, Timestamp::now())) {
         let name = format!("{}.{}", key.1, kill.id);
         let about = pool.object_ref(&());
         context.cluster.warn_once(&about, kill.pod, name, kill.reason, &kill.note).await;
     }
     // Pure, but for what apply sends.
-    let outcome = match validate::validate(pool, &observed.queues) {
+    let validated = validate::validate(pool, &observed.queues)
+        .and_then(|validated| validated.with_certificates(observed.certificates.as_ref()));
+    let outcome = match validated {
         Ok(validated) => apply(&key, &validated, &owner, &observed.live, &context).await?,
         Err(refusal) => Err(refusal),
     };
@@ -140,6 +148,8 @@ pub async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Acti
     Ok(match outcome {
         // What is in the way is not watched: it is not ours.
         Err(refusal) if refusal.reason == reasons::NAME_TAKEN => Action::requeue(NAME_TAKEN_AGAIN),
+        // Nor are Secrets.
+        Err(_) if observed.certificates.is_some() => Action::requeue(AGE_REFUSED),
         _ => Action::requeue(REPAIR),
     })
 }

@@ -1,4 +1,4 @@
-//! observe: what there is of a pool and around it. Asks nobody: all of it is watched.
+//! observe: what there is of a pool and around it. All of it is watched, but for the Secret of its certificates.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +10,10 @@ use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use petiole_api::{TaskQueue, WorkerPool};
 
+use super::Context;
+use crate::cluster::ClusterError;
+use crate::refusal::Refusal;
+use crate::secrets::Keys;
 use crate::stores::Stores;
 
 /// What there is.
@@ -17,6 +21,8 @@ use crate::stores::Stores;
 pub(super) struct Observed {
     /// The `TaskQueue`s of its namespace by name.
     pub(super) queues: BTreeMap<String, TaskQueue>,
+    /// What the Secret holds that it names for certificates, or why it cannot be read.
+    pub(super) certificates: Option<Result<Keys, Refusal>>,
     /// What it is made of.
     pub(super) live: Live,
 }
@@ -36,9 +42,15 @@ pub(super) struct Live {
     pub(super) pods: Vec<Arc<Pod>>,
 }
 
-pub(super) fn observe(pool: &WorkerPool, stores: &Stores) -> Observed {
+pub(super) async fn observe(pool: &WorkerPool, context: &Context) -> Result<Observed, ClusterError> {
     let (namespace, name) = (pool.namespace().unwrap_or_default(), pool.name_any());
-    Observed {
+    let certificates = match &pool.spec.accept.certificates_from {
+        Some(from) => Some(context.secrets.whole(&context.cluster, &namespace, &from.secret_ref.name).await?),
+        None => None,
+    };
+    let stores = &context.stores;
+    Ok(Observed {
+        certificates,
         queues: stores.queues_of(&namespace),
         live: Live {
             deployment: Stores::of_pool(&stores.deployments, &namespace, &name).pop(),
@@ -47,5 +59,5 @@ pub(super) fn observe(pool: &WorkerPool, stores: &Stores) -> Observed {
             budget: Stores::of_pool(&stores.budgets, &namespace, &name).pop(),
             pods: Stores::of_pool(&stores.pods, &namespace, &name),
         },
-    }
+    })
 }

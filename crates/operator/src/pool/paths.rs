@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use petiole_api::accept::SecretRef;
 use petiole_api::connection::SecretKeyRef;
 
 /// What the names of our volumes begin with.
@@ -14,6 +15,9 @@ pub const SOCKET_VOLUME: &str = "petiole-socket";
 pub const POOL_VOLUME: &str = "petiole-pool";
 /// Volume: the keys of Secrets that the pool's file names.
 pub const SECRETS_VOLUME: &str = "petiole-secrets";
+
+/// Volume: the Secret with the certificates of those who may sign messages.
+pub const CERTIFICATES_VOLUME: &str = "petiole-certificates";
 
 /// Folder of the runner, in the container of the tasks and where it is installed.
 pub const RUNNER_FOLDER: &str = "/petiole/bin";
@@ -29,6 +33,8 @@ pub const POOL_FOLDER: &str = "/etc/petiole/pool";
 pub const POOL_FILE: &str = "pool.json";
 /// Folder of the Secrets' keys, in the worker.
 pub const SECRETS_FOLDER: &str = "/etc/petiole/secrets";
+/// Folder of the certificates of those who may sign messages, in the worker.
+pub const CERTIFICATES_FOLDER: &str = "/etc/petiole/certificates";
 
 /// The worker, in its image.
 pub const WORKER_IN_IMAGE: &str = "/petiole-worker";
@@ -43,6 +49,11 @@ pub fn of_secret_key(key: &SecretKeyRef) -> String {
 /// Where the worker finds a Secret's key.
 pub fn in_worker(key: &SecretKeyRef) -> PathBuf {
     PathBuf::from(SECRETS_FOLDER).join(of_secret_key(key))
+}
+
+/// Where the worker finds all keys of a Secret. It is told of one such Secret only.
+pub fn all_in_worker(_: &SecretRef) -> PathBuf {
+    PathBuf::from(CERTIFICATES_FOLDER)
 }
 
 /// Whether nobody but us may mount something here, in the container of the tasks.

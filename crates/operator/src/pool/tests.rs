@@ -1,5 +1,7 @@
 //! The five steps together, with an API server in memory.
 
+mod certificates;
+
 use http::StatusCode;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -58,6 +60,7 @@ impl Operator {
             synced: Synced::new().0,
             images: Images { worker: "petiole/worker:7".to_owned(), pull_policy: "Never".to_owned() },
             memory: Arc::default(),
+            secrets: Arc::default(),
             kills: Arc::default(),
             pace: Arc::new(Pace::new(Turns::default())),
             invalid: Invalid::default(),
@@ -124,8 +127,10 @@ impl Operator {
 
     /// The status as the next look would have it.
     async fn status(&self, pool: &WorkerPool) -> WorkerPoolStatus {
-        let observed = observe::observe(pool, &self.context.stores);
-        let outcome = match validate::validate(pool, &observed.queues) {
+        let observed = observe::observe(pool, &self.context).await.unwrap();
+        let validated = validate::validate(pool, &observed.queues)
+            .and_then(|validated| validated.with_certificates(observed.certificates.as_ref()));
+        let outcome = match validated {
             Ok(validated) => {
                 let owner = pool.controller_owner_ref(&()).unwrap();
                 let key = ("photos".to_owned(), "resizer".to_owned());

@@ -3,20 +3,25 @@
 //! What the schema's rules say of one object is not said again here, except where going on without it would build
 //! something that cannot run.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod certificates;
+mod queues;
+
+use std::collections::BTreeMap;
 
 use kube::ResourceExt;
+use petiole_api::accept::Accept;
 use petiole_api::conditions::reasons;
 use petiole_api::connection::{Broker, Results};
 use petiole_api::duration::Duration;
 use petiole_api::names;
 use petiole_api::retry::{Backoff, Retry};
 use petiole_api::template::{PodTemplate, TemplateContainer, TemplateSpec};
-use petiole_api::worker_pool::{Acks, Mode, ResultForm};
+use petiole_api::worker_pool::{Acks, Mode, QueueOrder, ResultForm};
 use petiole_api::{TaskQueue, WorkerPool, worker_pool};
 use petiole_contract::exec;
-use petiole_contract::pool::{Limits, Queue, RetryPolicy, Task};
+use petiole_contract::pool::{Limits, Order, Queue, RetryPolicy, Route, Task};
 use petiole_contract::template::Template;
+use petiole_protocol::control::Pattern;
 
 use super::paths;
 use crate::refusal::Refusal;
@@ -44,10 +49,21 @@ pub struct Validated {
     pub results: Option<Results>,
     /// Its queues, the most urgent first.
     pub queues: Vec<Queue>,
+    /// In which order they are served.
+    pub order: Order,
     /// The `TaskQueue` of the first of them: whoever knows it knows the pool's broker.
     pub first_task_queue: String,
     /// Its tasks by name.
     pub tasks: BTreeMap<String, Task>,
+    /// Which forms of messages are read.
+    pub accept: Accept,
+    /// A hash of the certificates of those who may sign, once they have been looked at:
+    /// [`with_certificates`](Self::with_certificates).
+    pub certificates: Option<String>,
+    /// Where messages go that its tasks send and that name no queue.
+    pub routes: Vec<Route>,
+    /// Events of tasks are sent from the start.
+    pub events: bool,
     /// The limits of a task that has none of its own, in a queue that has none either.
     pub defaults: Limits,
     /// The pods, as the user wants them: the short form `image` is one with nothing else.
@@ -58,7 +74,7 @@ pub struct Validated {
 
 /// Decides whether a pool can be built. `queues` are the `TaskQueue`s of its namespace that are there, by name.
 pub fn validate(pool: &WorkerPool, queues: &BTreeMap<String, TaskQueue>) -> Result<Validated, Refusal> {
-    let queues = resolve(pool, queues)?;
+    let queues = queues::resolve(pool, queues)?;
     let first = queues.first().ok_or_else(|| {
         Refusal::new(
             reasons::TASK_QUEUE_NOT_FOUND,
@@ -66,10 +82,10 @@ pub fn validate(pool: &WorkerPool, queues: &BTreeMap<String, TaskQueue>) -> Resu
         )
     })?;
     let first_task_queue = first.name_any();
-    let (broker, results) = (one_broker(&queues)?, one_store(&queues)?);
+    let (broker, results) = (queues::one_broker(&queues)?, queues::one_store(&queues)?);
     let defaults =
         Limits { hard: worker_limit(pool.spec.time_limit), soft: pool.spec.soft_time_limit.map(seconds) };
-    let queues = each_once(&queues, &defaults)?;
+    let queues = queues::each_once(pool, &queues, &defaults)?;
     let tasks = tasks(pool)?;
     let grace_seconds = grace_seconds(pool, &tasks, &queues, &defaults)?;
     Ok(Validated {
@@ -82,95 +98,19 @@ pub fn validate(pool: &WorkerPool, queues: &BTreeMap<String, TaskQueue>) -> Resu
         results,
         first_task_queue,
         queues,
+        order: match pool.spec.queue_order {
+            QueueOrder::Strict => Order::Strict,
+            QueueOrder::Weighted => Order::Weighted,
+        },
         tasks,
+        accept: pool.spec.accept.clone(),
+        certificates: None,
+        routes: routes(pool)?,
+        events: pool.spec.events,
         defaults,
         template: template(pool)?,
         grace_seconds,
     })
-}
-
-fn resolve<'a>(
-    pool: &WorkerPool,
-    queues: &'a BTreeMap<String, TaskQueue>,
-) -> Result<Vec<&'a TaskQueue>, Refusal> {
-    let find = |queue: &worker_pool::QueueRef| {
-        let name = &queue.task_queue;
-        queues.get(name).ok_or_else(|| {
-            Refusal::new(
-                reasons::TASK_QUEUE_NOT_FOUND,
-                format!(
-                    "there is no TaskQueue {name} in this namespace: create it, or correct queues[].taskQueue"
-                ),
-            )
-        })
-    };
-    pool.spec.queues.iter().map(find).collect()
-}
-
-/// Two queues are on one broker when a worker could serve both by one connection: same server, same credentials, same
-/// prefix. Steps and visibility timeouts are each queue's own.
-fn one_broker(queues: &[&TaskQueue]) -> Result<Broker, Refusal> {
-    same(queues, |queue| queue.spec.broker.connection()).map_err(|(one, other)| {
-        Refusal::new(
-            reasons::BROKERS_DIFFER,
-            format!(
-                "the TaskQueues {one} and {other} are on different brokers, or name different credentials or key \
-                 prefixes: a pool has one broker; make a pool for each"
-            ),
-        )
-    })?;
-    Ok(queues.first().map(|queue| queue.spec.broker.clone()).unwrap_or_default())
-}
-
-fn one_store(queues: &[&TaskQueue]) -> Result<Option<Results>, Refusal> {
-    same(queues, |queue| &queue.spec.results).map_err(|(one, other)| {
-        Refusal::new(
-            reasons::RESULTS_DIFFER,
-            format!(
-                "the TaskQueues {one} and {other} store their results in different places, or for different times: a \
-                 pool has one result store; make a pool for each"
-            ),
-        )
-    })?;
-    Ok(queues.first().and_then(|queue| queue.spec.results.clone()))
-}
-
-/// The names of two queues that differ in what `of` says of them.
-fn same<'a, T: PartialEq>(
-    queues: &[&'a TaskQueue],
-    of: impl Fn(&'a TaskQueue) -> T,
-) -> Result<(), (String, String)> {
-    let Some((first, rest)) = queues.split_first() else { return Ok(()) };
-    match rest.iter().find(|other| of(other) != of(first)) {
-        Some(other) => Err((first.name_any(), other.name_any())),
-        None => Ok(()),
-    }
-}
-
-fn each_once(queues: &[&TaskQueue], defaults: &Limits) -> Result<Vec<Queue>, Refusal> {
-    let mut seen = BTreeSet::new();
-    let queue = |queue: &&TaskQueue| {
-        let name = queue.queue();
-        if !seen.insert(name.clone()) {
-            return Err(Refusal::new(
-                reasons::QUEUE_TWICE,
-                format!(
-                    "two of the TaskQueues are the same queue {name} on the broker: leave one of them out"
-                ),
-            ));
-        }
-        Ok(Queue {
-            name,
-            priority_steps: queue.spec.broker.redis.priority_steps.clone(),
-            visibility_timeout: queue.spec.broker.redis.visibility_timeout.whole_seconds(),
-            dead_letter: queue.dead_letter_queue(),
-            limits: limits(queue, defaults),
-            retry: None,
-            max_deliveries: None,
-            weight: 1,
-        })
-    };
-    queues.iter().map(queue).collect()
 }
 
 fn mode(pool: &WorkerPool) -> Result<petiole_contract::pool::Mode, Refusal> {
@@ -212,7 +152,7 @@ fn task(mode: Mode, task: &worker_pool::Task) -> Result<Task, Refusal> {
         track_started: task.track_started,
         ignore_result: task.ignore_result,
         retry: task.retry.as_ref().map(retry),
-        rate_limit: None,
+        rate_limit: task.rate_limit.map(|rate| rate.to_string()),
     })
 }
 
@@ -226,6 +166,24 @@ fn retry(retry: &Retry) -> RetryPolicy {
         exit_codes: retry.on_exit_codes.iter().copied().map(i32::from).collect(),
         errors: retry.on_errors.clone(),
     }
+}
+
+/// A pattern that cannot be read would stop the workers.
+fn routes(pool: &WorkerPool) -> Result<Vec<Route>, Refusal> {
+    let route = |route: &worker_pool::Route| {
+        if route.task.contains('*') {
+            Pattern::read("glob", &route.task).map_err(|error| {
+                Refusal::new(
+                    reasons::ROUTE_REFUSED,
+                    format!(
+                        "routes[].task: {error}. Write * for any characters, ? for one, [ab] for one of these"
+                    ),
+                )
+            })?;
+        }
+        Ok(Route { task: route.task.clone(), queue: route.queue.clone() })
+    };
+    pool.spec.routes.iter().map(route).collect()
 }
 
 fn command(task: &worker_pool::Task) -> Result<Vec<String>, String> {
@@ -250,15 +208,6 @@ fn worker_limit(limit: petiole_api::duration::TimeLimit) -> Option<f64> {
 
 fn seconds(duration: Duration) -> f64 {
     duration.get().as_secs_f64()
-}
-
-/// A queue's own limits, cut to the longest that any task of the pool may run.
-fn limits(queue: &TaskQueue, most: &Limits) -> Limits {
-    let hard = queue.spec.time_limit.and_then(worker_limit);
-    Limits {
-        hard: hard.map(|hard| most.hard.map_or(hard, |most| hard.min(most))),
-        soft: queue.spec.soft_time_limit.map(seconds),
-    }
 }
 
 /// As long as the longest task that can run here.

@@ -60,6 +60,23 @@ impl Object {
         Ok(())
     }
 
+    /// The object without the members of these names. The others keep their order and their texts.
+    #[must_use]
+    pub fn without(&self, names: &[&str]) -> Self {
+        let mut kept = Self::default();
+        // The text is known to be valid.
+        let _ = Scanner::new(self.text.as_bytes()).and_then(|mut scanner| {
+            scanner.object(|scanner, name| {
+                let value = scanner.value()?;
+                if !names.contains(&&*name.text()) {
+                    kept.push_raw(name.json, value);
+                }
+                Ok(())
+            })
+        });
+        kept
+    }
+
     /// Appends a member that is known to be new, with a value that is known to be valid.
     pub(crate) fn push(&mut self, name: &str, value: &str) {
         self.push_raw(&quote(name), value);
@@ -175,6 +192,14 @@ mod tests {
         assert_eq!(object.get("a"), Some("2"));
         assert_eq!(set(object.as_str(), &["a"], "5").unwrap(), r#"{"a": 1, "\u0061": 5, "b": 3}"#);
         assert_eq!(object.members(), [("a".into(), "1"), ("a".into(), "2"), ("b".into(), "3")]);
+    }
+
+    #[test]
+    fn members_are_taken_away_by_their_names() {
+        let object = Object::read(br#"{ "a":1, "b": {"a": [ NaN]} , "\u0061": 2,"\ud800": 3 }"#).unwrap();
+        assert_eq!(object.without(&["a"]).as_str(), r#"{"b": {"a": [ NaN]}, "\ud800": 3}"#);
+        assert_eq!(object.without(&["a", "b"]).as_str(), r#"{"\ud800": 3}"#);
+        assert_eq!(Object::read(b"{\"a\": 1}").unwrap().without(&["a"]), Object::default());
     }
 
     #[test]

@@ -253,10 +253,12 @@ impl Extended<'_> {
         let Self { message, worker, queue } = self;
         out.push_str(", \"name\": ");
         json::put(out, &message.task);
+        // What stands in a pickle, nobody here knows.
+        let known = message.pickled().is_none();
         out.push_str(", \"args\": ");
-        out.push_str(message.args());
+        out.push_str(if known { message.args() } else { "null" });
         out.push_str(", \"kwargs\": ");
-        out.push_str(message.kwargs());
+        out.push_str(if known { message.kwargs() } else { "null" });
         out.push_str(", \"worker\": ");
         json::put(out, worker);
         out.push_str(", \"retries\": ");

@@ -1,19 +1,11 @@
 //! Every decoder of this crate under bytes that nobody meant: no panic, no output over a limit, no answer that
 //! contradicts itself.
 //!
-//! The seeds are the captures in `tests/golden` and the inputs kept in `corpus/`. Mutations are drawn from a fixed
-//! sequence; an input whose outcome is new (another message, another shape) is mutated further, so that stable Rust
-//! needs no instrumented build. `cargo test` does some hundred runs of each; for longer:
-//!
-//! ```text
-//!   FUZZ_SECONDS=600 FUZZ_SEED=7 FUZZ_KEEP=1 cargo test --release -p petiole-protocol --test fuzz -- --nocapture
-//! ```
-//!
-//! `FUZZ_KEEP` adds the inputs with new outcomes to `corpus/`. An input that fails is printed as base64.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail the test")]
+//! The seeds are the captures in `tests/golden`; see [`petiole_testkit::fuzz`] for how it is run.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
-mod mutate;
-mod run;
+mod continuing;
+mod control;
 mod seeds;
 
 use std::borrow::Cow;
@@ -27,10 +19,13 @@ use petiole_protocol::record::{Document, Exception, decompressed};
 use petiole_protocol::redis::{mark_redelivered, with_header};
 use petiole_protocol::serial::{msgpack_to_json, yaml_to_json};
 use petiole_protocol::{signed, time};
-use run::fuzz;
 
 /// The most that a body may become here: small, so that the limit is met.
 const LIMIT: usize = 1 << 20;
+
+fn fuzz(target: &str, seeds: Vec<Vec<u8>>, outcome: impl Fn(&[u8]) -> String) {
+    petiole_testkit::fuzz::fuzz(env!("CARGO_MANIFEST_DIR"), target, seeds, outcome);
+}
 
 #[test]
 fn any_bytes_are_an_envelope_or_are_not() {

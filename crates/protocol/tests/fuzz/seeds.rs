@@ -17,7 +17,11 @@ pub(crate) fn now() -> Timestamp {
 }
 
 fn lines(kind: &str) -> Vec<Object> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
+    lines_in("", kind)
+}
+
+fn lines_in(folder: &str, kind: &str) -> Vec<Object> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(folder);
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     files.sort();
@@ -106,4 +110,25 @@ pub(crate) fn times() -> Vec<Vec<u8>> {
         .map(|time| time.as_bytes().to_vec())
         .chain([b"2030-01-31T12:00:00Z".to_vec(), b"20300131".to_vec()])
         .collect()
+}
+
+/// Bodies of the tasks of canvases.
+pub(crate) fn canvases() -> Vec<Vec<u8>> {
+    let ran = lines_in("canvas", "canvas").into_iter();
+    let bodies = ran.map(|line| Object::read(line.get("ran").unwrap().as_bytes()).unwrap());
+    bodies.map(|ran| ran.get("body").unwrap().as_bytes().to_vec()).collect()
+}
+
+/// Bodies of remote control: of its requests, or of its replies.
+pub(crate) fn control(member: &str) -> Vec<Vec<u8>> {
+    let lines = lines_in("control", "control");
+    let some = lines.iter().filter_map(|line| Envelope::from_redis(line.get(member)?.as_bytes()).ok());
+    some.map(|envelope| envelope.body.to_vec()).collect()
+}
+
+/// Bodies of events.
+pub(crate) fn events() -> Vec<Vec<u8>> {
+    let lines = lines_in("control", "event");
+    let envelopes = lines.iter().map(|line| Envelope::from_redis(line.get("envelope").unwrap().as_bytes()));
+    envelopes.map(|envelope| envelope.unwrap().body.to_vec()).collect()
 }

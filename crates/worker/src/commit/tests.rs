@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use petiole_broker::conformance::{Checked, Member, Subject};
+use petiole_broker::dead_letter::DeadLetters;
 use petiole_broker::exchange::Binding;
 use petiole_broker::memory::{Fault, MemoryBroker};
 use petiole_broker::redis::{
-    Config, Endpoint, MailboxConfig, RedisConsumer, RedisInspector, RedisLease, RedisMailbox,
-    RedisRevocations, Timeouts,
+    Config, Endpoint, MailboxConfig, RedisConsumer, RedisDeadLetters, RedisInspector, RedisLease,
+    RedisMailbox, RedisRevocations, Timeouts,
 };
 use petiole_broker::{
     Address, Attempts, Delivery, Inspector, Intake, LEASE, Lease, Mailbox, Node, Parking, QueueName, Rates,
@@ -99,6 +100,10 @@ impl Subject for Memory {
     }
 
     fn revocations(&self) -> Arc<dyn Revocations> {
+        Arc::new(self.broker.clone())
+    }
+
+    fn dead_letters(&self) -> Arc<dyn DeadLetters> {
         Arc::new(self.broker.clone())
     }
 
@@ -204,6 +209,11 @@ impl Subject for Redis {
     fn revocations(&self) -> Arc<dyn Revocations> {
         let endpoint = Endpoint::parse(&self.broker.url()).unwrap();
         Arc::new(RedisRevocations::new(endpoint, Timeouts::default()))
+    }
+
+    fn dead_letters(&self) -> Arc<dyn DeadLetters> {
+        let endpoint = Endpoint::parse(&self.broker.url()).unwrap();
+        Arc::new(RedisDeadLetters::new(endpoint, Timeouts::default()))
     }
 
     fn inspector(&self) -> Arc<dyn Inspector> {

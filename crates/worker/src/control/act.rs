@@ -9,6 +9,7 @@ use petiole_process::log::Chain;
 use petiole_protocol::control::AddConsumer;
 use petiole_protocol::event::{HEARTBEAT, Vitals};
 use petiole_protocol::keys::PRIORITY_STEPS;
+use petiole_protocol::message::Accept;
 
 use super::answer::{Act, answer, asks_for_parked};
 use super::listen::Asked;
@@ -17,7 +18,7 @@ use super::speak::Reply;
 use super::view::{Due, View};
 use super::{ControlEvent, usage};
 use crate::rates::interval;
-use crate::run::{Effects, Ended, Revoked};
+use crate::run::{Effects, Revoked};
 use crate::worker::Worker;
 
 /// How long is waited for the broker's list of what is parked: `inspect` waits for a second.
@@ -61,9 +62,12 @@ impl Worker {
     fn list(&self, asked: Box<Asked>) {
         let parking = self.session.as_ref().and_then(crate::session::Session::parking);
         let (queues, outbox) = (self.control.facts.queues.len(), self.control.outbox.clone());
+        let accept = self.admit.accept().clone();
         tokio::spawn(async move {
             let parked = match parking {
-                Some(parking) => tokio::time::timeout(LIST, due(parking, queues)).await.unwrap_or_default(),
+                Some(parking) => {
+                    tokio::time::timeout(LIST, due(parking, queues, &accept)).await.unwrap_or_default()
+                }
                 None => Vec::new(),
             };
             let _ = outbox.send(ControlEvent::Listed(asked, parked)).await;
@@ -175,14 +179,6 @@ impl Worker {
         self.runs.revoke(|message| revoked.is_revoked(message, wall).is_some(), now, effects);
     }
 
-    /// An attempt has ended by itself.
-    pub(crate) fn tell_ended(&mut self, ended: &Ended, wall: Timestamp) {
-        if ended.took.is_some() {
-            self.control.count(&ended.work.message.task);
-        }
-        self.control.events.ended(ended, wall);
-    }
-
     /// An attempt has ended because its task was revoked.
     pub(crate) fn revoked(&mut self, revoked: Revoked, wall: Timestamp) {
         let message = &revoked.work.message;
@@ -212,11 +208,14 @@ impl Worker {
 }
 
 /// What is parked of so many queues, the earliest due first.
-async fn due(parking: Arc<dyn Parking>, queues: usize) -> Vec<Due> {
+async fn due(parking: Arc<dyn Parking>, queues: usize, accept: &Accept) -> Vec<Due> {
     let mut found = Vec::new();
+    let now = Timestamp::now();
     for queue in 0..queues {
         match parking.parked(queue, 0, MOST_LISTED).await {
-            Ok(page) => found.extend(page.iter().filter_map(|parked| Due::read(queue, parked))),
+            Ok(page) => {
+                found.extend(page.iter().filter_map(|parked| Due::read(queue, parked, accept, now)));
+            }
             Err(error) => tracing::debug!(error = %Chain(&error), "what is parked could not be listed"),
         }
     }

@@ -151,14 +151,22 @@ fn settings(pool: &Pool, broker: &Server, queues: &[String], results: &str) -> S
     settings.add("result_backend", &quote(results));
     if let Some(results) = &pool.results {
         settings.add("result_expires", &results.expires.to_string());
+        settings.add("result_extended", &on(results.extended));
     }
     settings.add("enable_utc", "true");
     settings.add("timezone", "\"UTC\"");
-    settings.add("accept_content", "[\"json\"]");
+    let content: Vec<_> = pool.accept.content.iter().map(|form| quote(form)).collect();
+    settings.add("accept_content", &format!("[{}]", content.join(", ")));
     settings.add("result_serializer", "\"json\"");
     settings.add("task_acks_late", "true");
     let queues: Vec<_> = queues.iter().map(|queue| quote(queue)).collect();
     settings.add("task_queues", &format!("[{}]", queues.join(", ")));
+    if !pool.routes.is_empty() {
+        let route =
+            |route: &pool::Route| format!("{}: {{\"queue\": {}}}", quote(&route.task), quote(&route.queue));
+        let routes: Vec<_> = pool.routes.iter().map(route).collect();
+        settings.add("task_routes", &format!("{{{}}}", routes.join(", ")));
+    }
     settings.add("task_soft_time_limit", &seconds(pool.defaults.soft));
     settings.add("task_time_limit", &seconds(pool.defaults.hard));
     settings.add("worker_concurrency", &pool.concurrency.to_string());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use petiole_broker::Parked;
 use petiole_protocol::control::{RateLimit, ResourceUsage, TaskInfo};
-use petiole_protocol::message::Message;
+use petiole_protocol::message::{Accept, Message};
 use petiole_protocol::revoked::Revoked;
 
 use super::facts::Facts;
@@ -54,9 +54,12 @@ pub struct Due {
 
 impl Due {
     /// Of a parked message of this queue; `None` of what will be discarded at its time.
-    pub fn read(queue: usize, parked: &Parked) -> Option<Self> {
-        let message = Message::read(parked.envelope.as_ref().ok()?).ok()?;
-        Some(Self { queue, due: parked.due, message })
+    pub fn read(queue: usize, parked: &Parked, accept: &Accept, now: Timestamp) -> Option<Self> {
+        let message = accept.read(parked.envelope.as_ref().ok()?, now).ok()?;
+        // The broker keeps milliseconds; where it waits for its own time the message says that as its client wrote it.
+        let its_own = |eta: &Timestamp| eta.duration_since(parked.due).abs() < SignedDuration::from_millis(1);
+        let due = message.eta.filter(its_own).unwrap_or(parked.due);
+        Some(Self { queue, due, message })
     }
 }
 
@@ -92,5 +95,30 @@ impl<'a> View<'a> {
         let held = self.held.iter().map(|held| &*held.work.message.task);
         let names: Vec<_> = listed.chain(totals.into_iter().flatten()).chain(held).collect();
         names.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use petiole_protocol::envelope::Envelope;
+    use petiole_protocol::json::Object;
+
+    use super::*;
+
+    fn shown(parked: &str) -> Timestamp {
+        let headers = br#"{"task": "t", "id": "i", "eta": "2026-11-21T10:31:53.665946+00:00"}"#;
+        let envelope = Envelope {
+            headers: Object::read(headers).unwrap(),
+            content_type: Some("application/json".to_owned()),
+            body: "[[], {}, {}]".into(),
+            ..Envelope::default()
+        };
+        Due::read(0, &Parked { due: parked.parse().unwrap(), envelope: Ok(envelope) }).unwrap().due
+    }
+
+    #[test]
+    fn a_time_is_shown_as_its_client_wrote_it() {
+        assert_eq!(shown("2026-11-21T10:31:53.665Z"), "2026-11-21T10:31:53.665946Z".parse().unwrap());
+        assert_eq!(shown("2026-11-21T10:31:55Z"), "2026-11-21T10:31:55Z".parse().unwrap());
     }
 }

@@ -16,6 +16,20 @@ pub(super) struct Run {
     pub(super) since: Instant,
     /// Its task was revoked after it had been admitted.
     pub(super) revoked: Option<Revoked>,
+    pub(super) note: Note,
+}
+
+/// What the broker knows of the beginning of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Note {
+    /// Nothing, or what a note said that was made while it ran.
+    Later,
+    /// Nothing, and it has to before the attempt begins.
+    Needed,
+    /// It is being told.
+    UnderWay,
+    /// That it begins.
+    Written,
 }
 
 /// What a revocation means for an attempt that it meets.

@@ -43,7 +43,12 @@ impl Exec {
     }
 
     pub(super) fn free(&self) -> bool {
-        self.ready() && self.running < self.concurrency
+        self.places() > 0
+    }
+
+    /// How many processes may be started now.
+    pub(super) fn places(&self) -> usize {
+        if self.ready() { self.concurrency.saturating_sub(self.running) } else { 0 }
     }
 
     pub(super) fn connected(&mut self, peer: Peer) {

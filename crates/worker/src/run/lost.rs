@@ -1,9 +1,9 @@
-//! What the end of a process means for the attempts that it had.
+//! What the end of a process means for the attempts that it had, and what becomes of those that it gives back.
 
 use std::time::Instant;
 
-use super::attempt::{Run, State};
-use super::{Attempt, Effects, Runs};
+use super::attempt::{Note, Run, State};
+use super::{Attempt, Effects, Executor, Runs};
 use crate::outcome::Outcome;
 
 impl Runs {
@@ -31,6 +31,20 @@ impl Runs {
             }
             State::Started { .. } => self.end(attempt, Outcome::WorkerLost(why.to_owned()), now, effects),
         }
+    }
+
+    /// Only what was given and has not started may wait again: anything else would run twice.
+    pub(super) fn wait_again(&mut self, attempt: Attempt) {
+        let Some(run) = self.attempts.get_mut(&attempt) else { return };
+        let State::Given { process } = run.state else { return };
+        if let Executor::Serve(serve) = &mut self.executor {
+            serve.came_back(process);
+        }
+        run.state = State::Waiting;
+        if run.note == Note::Written {
+            run.note = Note::Needed;
+        }
+        self.waiting.push_front(attempt);
     }
 
     pub(super) fn held_by(&self, process: u64) -> impl Iterator<Item = Attempt> {

@@ -10,6 +10,7 @@
 //! A state machine without a clock and without a socket: frames and `now` go in, [`Effects`] come out. Only a
 //! started attempt is the victim of a death; one that merely waited, or was given and not started, waits again.
 //!
+//! - `note`: which attempts the broker is told of, some of them before they begin.
 //! - [`held`]: what there is. `revoke`: what a revocation means for it.
 //! - [`exec`]: a process per task. [`serve`]: long-lived handlers. [`window`]: how much to hold ahead.
 
@@ -20,6 +21,7 @@ pub mod exec;
 mod hanging;
 pub mod held;
 mod lost;
+mod note;
 mod revoke;
 pub mod serve;
 mod stop;
@@ -32,14 +34,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use petiole_broker::Tag;
-use petiole_contract::control::FromRunner;
+use petiole_contract::control::{FromRunner, Status};
 use petiole_contract::pool::Mode;
 use petiole_contract::serve::FromHandler;
 
-use self::attempt::{Run, State};
+use self::attempt::{Note, Run, State};
 use self::deadlines::{Deadlines, Limit};
 pub use self::effects::{Effects, Ended, Progress, Revoked};
 use self::exec::Exec;
+use self::note::Unnoted;
 use self::serve::Serve;
 use self::window::Window;
 use crate::outcome::Outcome;
@@ -65,12 +68,17 @@ pub struct Runs {
     attempts: HashMap<Attempt, Run>,
     /// How many of the attempts have started.
     started: usize,
+    /// How many have ever.
+    starts: u64,
+    unnoted: Unnoted,
     waiting: VecDeque<Attempt>,
     deadlines: Deadlines,
     window: Window,
     next: Attempt,
     concurrency: usize,
     draining: bool,
+    /// See [`Self::kill`].
+    killing: bool,
     tells_starts: bool,
     /// When [`Self::call_back`] last looked.
     looked: Option<Instant>,
@@ -94,12 +102,15 @@ impl Runs {
             executor,
             attempts: HashMap::new(),
             started: 0,
+            starts: 0,
+            unnoted: Unnoted::default(),
             waiting: VecDeque::new(),
             deadlines: Deadlines::default(),
             window: Window::default(),
             next: 1,
             concurrency,
             draining: false,
+            killing: false,
             tells_starts: false,
             looked: None,
         }
@@ -121,7 +132,7 @@ impl Runs {
             return 0;
         }
         let ahead = self.window.ahead(self.concurrency);
-        let wants = (self.concurrency + ahead).saturating_sub(self.attempts.len());
+        let wants = (self.concurrency + ahead + self.aside()).saturating_sub(self.attempts.len());
         let worth_a_batch = wants >= BATCH || ahead < BATCH;
         if worth_a_batch { wants } else { 0 }
     }
@@ -156,7 +167,9 @@ impl Runs {
     pub fn take(&mut self, tag: Tag, work: Box<Work>, now: Instant, effects: &mut Effects) {
         let attempt = self.next;
         self.next += 1;
-        self.attempts.insert(attempt, Run { tag, work, state: State::Waiting, since: now, revoked: None });
+        let note = if work.message.redelivered { Note::Needed } else { Note::Later };
+        let run = Run { tag, work, state: State::Waiting, since: now, revoked: None, note };
+        self.attempts.insert(attempt, run);
         self.waiting.push_back(attempt);
         self.give(now, effects);
     }
@@ -201,7 +214,9 @@ impl Runs {
 
     /// The runner has said something.
     pub fn runner_says(&mut self, frame: FromRunner, payload: &Bytes, now: Instant, effects: &mut Effects) {
-        if let FromRunner::Exited(exited) = frame {
+        if let FromRunner::Exited(mut exited) = frame {
+            // What was killed because we wanted that is not to blame; what has ended by itself meanwhile has ended.
+            exited.abandoned |= self.killing && matches!(exited.status, Status::Signal(_));
             match &mut self.executor {
                 Executor::Exec(exec) => {
                     let attempt = exited.process;
@@ -254,7 +269,11 @@ impl Runs {
 
     /// Hands out what waits. Called once after a batch of frames, so that a batch of runs leaves by one write.
     pub fn give(&mut self, now: Instant, effects: &mut Effects) {
+        self.next_chance();
         while let Some(attempt) = self.waiting.front().copied() {
+            if self.keeps_places() {
+                return;
+            }
             let Some(run) = self.attempts.get_mut(&attempt) else {
                 self.waiting.pop_front();
                 continue;
@@ -263,6 +282,12 @@ impl Runs {
                 self.waiting.pop_front();
                 self.end(attempt, Outcome::Returned, now, effects);
                 continue;
+            }
+            if run.note == Note::Needed {
+                if self.note_first(attempt, now, effects) {
+                    continue;
+                }
+                return;
             }
             match &mut self.executor {
                 Executor::Exec(exec) => {
@@ -299,6 +324,7 @@ impl Runs {
         if let Executor::Serve(serve) = &mut self.executor {
             serve.tick(now, self.draining, effects);
         }
+        self.lose_patience(now, effects);
         while let Some(attempt) = self.waiting.front().copied() {
             match self.attempts.get(&attempt) {
                 Some(run) if now.duration_since(run.since) < PATIENCE => break,
@@ -320,6 +346,7 @@ impl Runs {
         let State::Given { process } = run.state else { return };
         run.state = State::Started { process, soft: false, hard: false };
         self.started += 1;
+        self.starts += 1;
         run.since = now;
         self.deadlines.set(attempt, run.work.limits, now);
         if self.tells_starts {
@@ -359,17 +386,6 @@ impl Runs {
         let attempt = self.next;
         self.next += 1;
         self.attempts.insert(attempt, Run { state: State::Waiting, since: now, revoked: None, ..run });
-        self.waiting.push_front(attempt);
-    }
-
-    /// Only what was given and has not started may wait again: anything else would run twice.
-    fn wait_again(&mut self, attempt: Attempt) {
-        let Some(run) = self.attempts.get_mut(&attempt) else { return };
-        let State::Given { process } = run.state else { return };
-        if let Executor::Serve(serve) = &mut self.executor {
-            serve.came_back(process);
-        }
-        run.state = State::Waiting;
         self.waiting.push_front(attempt);
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use petiole_contract::control::{Exited, Output, Start, Status, ToRunner};
 use petiole_contract::exec::RESULT_LIMIT;
-use petiole_contract::serve::{HANDLER, Hello, Run, RunResult, ToHandler};
+use petiole_contract::serve::{HANDLER, Hello, PICKLE, Run, RunResult, ToHandler};
 use petiole_protocol::record::Exception;
 
 use super::deadlines::Limit;
@@ -54,9 +54,9 @@ struct Handler {
 }
 
 impl Handler {
-    /// How many runs it may have.
-    fn room(&self) -> usize {
-        self.concurrency + if self.hangs { 0 } else { self.prefetch }
+    /// How many runs it may have. Nothing that has come back is given ahead.
+    fn room(&self, came_back: bool) -> usize {
+        self.concurrency + if self.hangs || came_back { 0 } else { self.prefetch }
     }
 
     /// A handler starts what it has room for. One that has more room than the pool allows gets nothing ahead.
@@ -180,11 +180,12 @@ impl Serve {
         work: &Work,
         effects: &mut Effects,
     ) -> Option<Result<u64, Exception>> {
+        let came_back = work.message.redelivered;
         let (process, handler) = self
             .handlers
             .iter_mut()
             .filter(|(_, handler)| {
-                handler.peer.is_some() && !handler.leaving && handler.given < handler.room()
+                handler.peer.is_some() && !handler.leaving && handler.given < handler.room(came_back)
             })
             .min_by_key(|(_, handler)| handler.given)?;
         let peer = handler.peer?;
@@ -198,6 +199,7 @@ impl Serve {
             root_id: message.root_id.as_deref().map(Into::into),
             parent_id: message.parent_id.as_deref().map(Into::into),
             headers: message.user_headers.as_deref().and_then(|json| serde_json::from_str(json).ok()),
+            content: message.pickled().map(|_| PICKLE.into()),
         };
         if !effects.send(peer, &ToHandler::Run(run), &work.arguments()) {
             return Some(Err(exec::builtin(
@@ -207,6 +209,12 @@ impl Serve {
         }
         handler.given += 1;
         Some(Ok(*process))
+    }
+
+    /// How many runs would begin at once if they were given now.
+    pub(super) fn places(&self) -> usize {
+        let connected = self.handlers.values().filter(|handler| handler.peer.is_some());
+        connected.map(|handler| handler.concurrency.saturating_sub(handler.given)).sum()
     }
 
     /// A run of this handler has ended.

@@ -1,4 +1,5 @@
-//! Stopping: no more is taken, and what has not started goes back; or everything is killed and forgotten.
+//! Stopping: no more is taken, and what has not started goes back; what runs may end, or is killed and goes back, too.
+//! When the lease is lost, everything is killed and forgotten.
 
 use std::time::Instant;
 
@@ -14,7 +15,8 @@ impl Runs {
         if std::mem::replace(&mut self.draining, true) {
             return;
         }
-        for attempt in std::mem::take(&mut self.waiting) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for attempt in self.take_unnoted().into_iter().chain(waiting) {
             self.end(attempt, Outcome::Returned, now, effects);
         }
         if let Executor::Serve(serve) = &mut self.executor {
@@ -22,9 +24,20 @@ impl Runs {
         }
     }
 
+    /// What runs may not even end: every process is killed, and its tasks go back. Nothing waits any more: this comes after
+    /// [`Self::drain`].
+    pub fn kill(&mut self, effects: &mut Effects) {
+        if std::mem::replace(&mut self.killing, true) {
+            return;
+        }
+        tracing::warn!(running = self.started, "stopping at once: running tasks are killed and go back");
+        self.kill_processes(effects);
+    }
+
     /// Works again after a drain: the runner's container was only restarted.
     pub fn resume(&mut self) {
         self.draining = false;
+        self.killing = false;
     }
 
     /// The lease is lost: every process is killed, every attempt forgotten. Nothing of them is settled.
@@ -32,13 +45,18 @@ impl Runs {
         self.attempts.clear();
         self.started = 0;
         self.waiting.clear();
+        self.take_unnoted();
         self.deadlines = Deadlines::default();
-        let runner = match &mut self.executor {
+        if let Executor::Serve(serve) = &mut self.executor {
+            serve.abandon();
+        }
+        self.kill_processes(effects);
+    }
+
+    fn kill_processes(&self, effects: &mut Effects) {
+        let runner = match &self.executor {
             Executor::Exec(exec) => exec.runner(),
-            Executor::Serve(serve) => {
-                serve.abandon();
-                serve.runner()
-            }
+            Executor::Serve(serve) => serve.runner(),
         };
         if let Some(runner) = runner {
             effects.send(runner, &ToRunner::KillAll {}, &[]);

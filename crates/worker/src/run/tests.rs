@@ -1,5 +1,6 @@
 //! The state machine, driven by frames.
 
+mod note;
 mod resize;
 mod revoke;
 
@@ -27,7 +28,16 @@ fn work(limits: Limits) -> Work {
     let command = ["add", "$(args[0])", "$(args[1])"].map(str::to_owned).to_vec();
     let templates = command.iter().map(|part| Template::parse(part).unwrap()).collect();
     let plan = Plan::new(Task { command, ..Task::default() }, templates);
-    Work { queue: 0, message, plan: Arc::new(plan), limits, retry: Arc::default(), mapping: None, raw: None }
+    Work {
+        queue: 0,
+        message,
+        plan: Arc::new(plan),
+        limits,
+        retry: Arc::default(),
+        mapping: None,
+        last_chance: false,
+        raw: None,
+    }
 }
 
 /// The frames that were sent to a peer, as JSON.
@@ -238,6 +248,7 @@ impl Served {
             handler: self.words[word].clone(),
             concurrency,
             prefetch,
+            accept: Vec::new(),
         };
         let mut effects = Effects::default();
         assert!(self.runs.handler_connected(peer, &hello, self.now, &mut effects));
@@ -280,7 +291,8 @@ fn the_first_hello_says_how_many_handlers_there_must_be() {
 #[test]
 fn a_handler_that_nobody_started_is_turned_away() {
     let mut served = Served::of(1);
-    let hello = Hello { version: 1, handler: "stranger".to_owned(), concurrency: 1, prefetch: 0 };
+    let hello =
+        Hello { version: 1, handler: "stranger".to_owned(), concurrency: 1, prefetch: 0, accept: Vec::new() };
     assert!(!served.runs.handler_connected(99, &hello, served.now, &mut Effects::default()));
 }
 

@@ -89,13 +89,15 @@ impl Settle {
         make: impl FnOnce(&Sender<'_>) -> T,
     ) -> T {
         let own = self.queues.get(queue).cloned().unwrap_or_default();
-        let route = |_: &str| canvas::Target::Queue(own.clone());
+        let route = |task: &str| {
+            canvas::Target::Queue(self.routes.queue(task).map_or_else(|| own.clone(), str::to_owned))
+        };
         make(&Sender {
             origin: &self.nodename,
             delivery: message.delivery_tag.as_deref().unwrap_or(&message.id),
             route: &route,
             inherit_priority: false,
-            extended: false,
+            extended: self.extended,
             now,
         })
     }
@@ -195,7 +197,7 @@ impl Settle {
         let exception = Exception::not_sent(&refusal.to_string());
         ending.parts.clear();
         ending.with_body = 0;
-        let record = self.stores.then(|| self.failed(&ending.message, &exception, &[], now));
+        let record = self.stores.then(|| self.failed(&ending.message, ending.queue, &exception, &[], now));
         let settlement = ending.settlement().with_records(record);
         let follow_ups = if ending.refusals == 1 {
             self.after_failure(&ending.message, ending.queue, &exception, now)

@@ -8,9 +8,6 @@ use petiole_contract::pool::RetryPolicy;
 use petiole_protocol::message::Message;
 use petiole_protocol::record::Exception;
 
-use crate::outcome::Outcome;
-use crate::run::Ended;
-
 /// The longest wait that is kept: ten years.
 const LONGEST: f64 = 10.0 * 365.0 * 86_400.0;
 
@@ -49,20 +46,9 @@ pub(super) fn covers(policy: &RetryPolicy, exception: &Exception) -> bool {
     policy.errors.iter().any(|name| exception.is_called(name))
 }
 
-/// Whether an attempt that has ended so is followed by another.
-pub fn tries_again(ended: &Ended, now: Timestamp) -> bool {
-    let (policy, message) = (&ended.work.retry, &ended.work.message);
-    let asked = match &ended.outcome {
-        Outcome::Retry(asked, _) => *asked,
-        Outcome::Failure(exception) if covers(policy, exception) => Retry::default(),
-        _ => return false,
-    };
-    again(policy, asked, message, now).is_some()
-}
-
 /// What a task fails with that wants another try and has none left, and did not say why (Celery's
 /// `MaxRetriesExceededError`).
-pub fn exhausted(message: &Message) -> Exception {
+pub(super) fn exhausted(message: &Message) -> Exception {
     Exception::max_retries_exceeded(&message.task, &message.id, message.args(), message.kwargs())
 }
 

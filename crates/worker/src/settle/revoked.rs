@@ -18,7 +18,8 @@ impl Settle {
         let message = &work.message;
         let follow_ups = only_part(message, State::Revoked, &exception);
         let record = self.wanted(&work).then(|| {
-            let document = Document::revoked(&message.id, &exception, now).to_json();
+            let document = Document::revoked(&message.id, &exception, now);
+            let document = self.document(document, message, work.queue);
             self.record(&message.id, document, Precedence::Result)
         });
         let given_up = work.plan.task.acks_early && signal.is_some();

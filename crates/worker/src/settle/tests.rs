@@ -15,13 +15,23 @@ use crate::work::{Limits, Plan};
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn settle() -> Settle {
-    let pool = serde_json::json!({
+    settle_with(&[])
+}
+
+/// The same of a pool with these members in its file.
+fn settle_with(more: &[(&str, serde_json::Value)]) -> Settle {
+    let mut pool = serde_json::json!({
         "namespace": "", "name": "p", "mode": "exec", "concurrency": 1, "tasks": {}, "defaults": {},
         "broker": {"url": {"value": "redis://broker"}},
-        "results": {"store": {"url": {"value": "redis://results"}}, "expires": 60},
+        "results": {"store": {"url": {"value": "redis://results"}}, "expires": 60, "extended": false},
+        "routes": [],
         "queues": [{"name": "mail", "prioritySteps": [0], "visibilityTimeout": 3600, "deadLetter": "dead"}],
     });
-    Settle::new(&serde_json::from_value(pool).unwrap(), "celery@a".to_owned(), "life".to_owned())
+    for (member, value) in more {
+        *pool.pointer_mut(member).unwrap() = value.clone();
+    }
+    let pool = serde_json::from_value(pool).unwrap();
+    Settle::new(&pool, "celery@a".to_owned(), "life".to_owned()).unwrap()
 }
 
 fn signature(task: &str, id: &str) -> String {
@@ -44,6 +54,7 @@ fn work(embed: &str, headers: &str, task: Task) -> Box<Work> {
         plan: Arc::new(Plan::new(task, Vec::new())),
         limits: Limits::default(),
         mapping: None,
+        last_chance: false,
         raw,
     })
 }
@@ -52,8 +63,12 @@ fn ended(work: Box<Work>, outcome: Outcome) -> Ended {
     Ended { tag: 7, work, outcome, took: Some(Duration::from_secs(1)) }
 }
 
+fn end(work: Box<Work>, outcome: Outcome) -> (Step, Verdict) {
+    settle().ended(ended(work, outcome), NOW)
+}
+
 fn success(work: Box<Work>, value: &'static str) -> Step {
-    settle().ended(ended(work, Outcome::Success(Bytes::from_static(value.as_bytes()))), NOW)
+    end(work, Outcome::Success(Bytes::from_static(value.as_bytes()))).0
 }
 
 fn in_chord() -> Box<Work> {
@@ -101,6 +116,66 @@ fn a_callback_is_sent_with_the_value_to_the_queue_of_its_task() {
     assert_eq!(sent(&settlement), [("2".to_owned(), "[3]".to_owned())]);
     assert_eq!(settlement.sends[0].to, Target::Queue("mail".to_owned()));
     assert!(settlement.records[0].document.contains(r#""children": [[["2", null], null]]"#));
+}
+
+#[test]
+fn a_callback_that_names_no_queue_goes_where_its_route_leads() {
+    let routed = settle_with(&[("/routes", serde_json::json!([{ "task": "b*", "queue": "letters" }]))]);
+    let link = format!(r#""callbacks": [{}, {}]"#, signature("b.c", "2"), signature("c", "3"));
+    let ending = ended(work(&link, "", Task::default()), Outcome::Success(Bytes::from_static(b"3")));
+    let Step { settlement, .. } = routed.ended(ending, NOW);
+    let to: Vec<_> = settlement.sends.iter().map(|send| &send.to).collect();
+    assert_eq!(to, [&Target::Queue("letters".to_owned()), &Target::Queue("mail".to_owned())]);
+}
+
+#[test]
+fn a_task_that_is_tried_again_stays_in_its_queue() {
+    let routed = settle_with(&[("/routes", serde_json::json!([{ "task": "*", "queue": "letters" }]))]);
+    let early = work("", "", Task { acks_early: true, ..Task::default() });
+    let Step { settlement, .. } = routed.ended(ended(early, Outcome::Retry(Retry::default(), None)), NOW);
+    assert_eq!(settlement.sends[0].to, Target::Queue("mail".to_owned()));
+}
+
+#[test]
+fn an_extended_document_says_what_its_task_was_called_with_and_by_whom_it_was_run() {
+    let extended = settle_with(&[("/results/extended", serde_json::json!(true))]);
+    let tells = |settlement: &Settlement| {
+        let document: serde_json::Value = serde_json::from_str(&settlement.records[0].document).unwrap();
+        let members = ["status", "name", "args", "kwargs", "worker", "retries", "queue", "parent_id"];
+        members.map(|member| document[member].clone())
+    };
+    let expected = |status: &str| {
+        let members = serde_json::json!([status, "a", [], {}, "celery@a", 2, "mail", "p"]);
+        <[serde_json::Value; 8]>::try_from(members.as_array().unwrap().clone()).unwrap()
+    };
+    let work = |task: Task| work("", r#", "retries": 2, "parent_id": "p""#, task);
+    let tracked = work(Task { track_started: true, ..Task::default() });
+    assert_eq!(tells(&extended.started(7, &tracked).unwrap()), expected("STARTED"));
+    for (outcome, status) in [
+        (Outcome::Success(Bytes::from_static(b"3")), "SUCCESS"),
+        (Outcome::Failure(Exception::new("m", "K", "x")), "FAILURE"),
+        (Outcome::Retry(Retry::default(), None), "RETRY"),
+        (Outcome::Rejected { requeue: false }, "FAILURE"),
+    ] {
+        let Step { settlement, .. } = extended.ended(ended(work(Task::default()), outcome), NOW);
+        assert_eq!(tells(&settlement), expected(status));
+    }
+    let revoked = crate::run::Revoked { tag: 7, work: work(Task::default()), signal: None };
+    assert_eq!(tells(&extended.revoked(revoked, NOW).settlement), expected("REVOKED"));
+}
+
+#[test]
+fn a_step_that_does_not_run_is_told_of_with_its_arguments() {
+    let extended = settle_with(&[("/results/extended", serde_json::json!(true))]);
+    let chain = format!(r#""chain": [{}]"#, signature("b", "2"));
+    let failed = Outcome::Failure(Exception::new("m", "K", "x"));
+    let Step { settlement, .. } = extended.ended(ended(work(&chain, "", Task::default()), failed), NOW);
+    let step = settlement.records.iter().find(|record| record.task_id == "2").unwrap();
+    assert!(
+        step.document.contains(r#""name": "b", "args": [], "kwargs": {}, "worker": null"#),
+        "{}",
+        step.document
+    );
 }
 
 #[test]
@@ -164,7 +239,7 @@ fn what_cannot_be_sent_fails_its_task_and_then_nothing_more_is_sent() {
 fn a_retry_is_recorded_with_its_reason_and_parked() {
     let why = Exception::new("builtins", "OSError", "busy");
     let outcome = Outcome::Retry(Retry { countdown: Some(5.0), max: None }, Some(why));
-    let Step { settlement, .. } = settle().ended(ended(work("", "", Task::default()), outcome), NOW);
+    let Step { settlement, .. } = end(work("", "", Task::default()), outcome).0;
     let until = Timestamp::from_second(5).unwrap();
     assert_eq!(settlement.disposition, Disposition::Retry { until, retries: 1 });
     assert_eq!(status(&settlement.records[0]), ("1", "RETRY"));
@@ -174,7 +249,7 @@ fn a_retry_is_recorded_with_its_reason_and_parked() {
 fn a_retry_of_a_message_that_was_acknowledged_early_sends_it_again() {
     let task = Task { acks_early: true, ..Task::default() };
     let outcome = Outcome::Retry(Retry::default(), None);
-    let Step { settlement, .. } = settle().ended(ended(work("", "", task), outcome), NOW);
+    let Step { settlement, .. } = end(work("", "", task), outcome).0;
     assert_eq!(settlement.disposition, Disposition::Acked);
     let again = Message::read(&Envelope::from_redis(&settlement.sends[0].message).unwrap()).unwrap();
     assert_eq!((again.retries, again.eta), (1, Timestamp::from_second(180).ok()));
@@ -182,17 +257,18 @@ fn a_retry_of_a_message_that_was_acknowledged_early_sends_it_again() {
 
 #[test]
 fn with_no_tries_left_the_reason_is_the_end() {
-    let end = |why: Option<Exception>| {
+    let ends_with = |why: Option<Exception>| {
         let task =
             Task { retry: Some(RetryPolicy { max: Some(0), ..RetryPolicy::default() }), ..Task::default() };
         let outcome = Outcome::Retry(Retry::default(), why);
-        let Step { mut settlement, .. } = settle().ended(ended(work("", "", task), outcome), NOW);
+        let (Step { mut settlement, .. }, verdict) = end(work("", "", task), outcome);
         assert_eq!(settlement.disposition, Disposition::Ack);
+        assert!(matches!(verdict, Verdict::Failed(_)));
         let document = settlement.records.remove(0).document;
         Object::read(document.as_bytes()).unwrap().get("result").unwrap().to_owned()
     };
-    assert!(end(Some(Exception::new("builtins", "OSError", "busy"))).contains("OSError"));
-    let exhausted = end(None);
+    assert!(ends_with(Some(Exception::new("builtins", "OSError", "busy"))).contains("OSError"));
+    let exhausted = ends_with(None);
     assert!(exhausted.contains("MaxRetriesExceededError") && exhausted.contains("Can't retry a[1] args:[]"));
 }
 
@@ -201,13 +277,25 @@ fn an_error_that_the_policy_names_is_tried_again() {
     let policy = RetryPolicy { errors: vec!["OSError".to_owned()], ..RetryPolicy::default() };
     let task = Task { retry: Some(policy), ..Task::default() };
     let outcome = Outcome::Failure(Exception::new("builtins", "OSError", "busy"));
-    let Step { settlement, .. } = settle().ended(ended(work("", "", task), outcome), NOW);
+    let Step { settlement, .. } = end(work("", "", task), outcome).0;
     assert!(matches!(settlement.disposition, Disposition::Retry { retries: 1, .. }));
 }
 
 #[test]
+fn what_is_told_of_an_attempt_is_what_was_recorded() {
+    let busy = || Exception::new("builtins", "OSError", "busy");
+    let told = |embed: &str, outcome| end(work(embed, "", Task::default()), outcome).1;
+    assert_eq!(told("", Outcome::Success("3".into())), Verdict::Succeeded("3".into()));
+    assert_eq!(told("", Outcome::Retry(Retry::default(), Some(busy()))), Verdict::Retried(busy()));
+    assert_eq!(told("", Outcome::Returned), Verdict::Silent);
+    // Its value could not be handed on.
+    let no_callback = told(r#""callbacks": [{"task": 1}]"#, Outcome::Success("3".into()));
+    assert!(matches!(no_callback, Verdict::Failed(_)), "{no_callback:?}");
+}
+
+#[test]
 fn a_rejected_message_is_kept_and_an_ignored_one_forgotten() {
-    let end = |outcome| settle().ended(ended(work("", "", Task::default()), outcome), NOW).settlement;
+    let end = |outcome| end(work("", "", Task::default()), outcome).0.settlement;
     let rejected = end(Outcome::Rejected { requeue: false });
     assert!(matches!(rejected.disposition, Disposition::DeadLetter(_)));
     assert_eq!(status(&rejected.records[0]), ("1", "FAILURE"));

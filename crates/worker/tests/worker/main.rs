@@ -4,5 +4,7 @@
 mod broker;
 mod control;
 mod intake;
+mod poison;
 mod predecessor;
 mod rig;
+mod stopping;

@@ -14,6 +14,7 @@ use petiole_contract::control::{Exited, FromRunner, RUNNER, Status};
 use petiole_contract::frame;
 use petiole_process::metrics::Registry;
 use petiole_process::ready::Readiness;
+use petiole_process::shutdown::Stop;
 use petiole_protocol::control::{Broadcast, Reply};
 use petiole_protocol::envelope::Envelope;
 use petiole_protocol::event::Heard;
@@ -29,7 +30,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -161,12 +162,18 @@ pub(crate) struct Running {
     pub(crate) registry: Registry,
     published: Published,
     folder: TempDir,
-    _stop: DropGuard,
+    pub(crate) stop: Stop,
+    _dropped: DropGuard,
 }
 
 impl Running {
     /// Starts a worker of this identity.
     pub(crate) fn start(broker: &MemoryBroker, identity: &str) -> Self {
+        Self::patient(broker, identity, None)
+    }
+
+    /// The same, with so many seconds for its tasks when it is told to stop.
+    pub(crate) fn patient(broker: &MemoryBroker, identity: &str, drain: Option<f64>) -> Self {
         let pool = json!({
             "namespace": "default",
             "name": "pool",
@@ -182,13 +189,14 @@ impl Running {
             "tasks": {"demo.noop": {"command": ["true"]}},
             "results": {"store": {"url": {"value": "redis://unused"}}, "expires": 60},
             "defaults": {},
+            "drain": drain,
         });
         let pool = serde_json::from_value(pool).unwrap();
-        let (folder, registry, stop) =
-            (tempfile::tempdir().unwrap(), Registry::default(), CancellationToken::new());
+        let (folder, registry, stop) = (tempfile::tempdir().unwrap(), Registry::default(), Stop::default());
         let published = Published::default();
         let worker = Worker::new(
             &pool,
+            petiole_protocol::message::Accept::default(),
             identity.to_owned(),
             format!("celery@{identity}"),
             Arc::new(InMemory {
@@ -203,7 +211,8 @@ impl Running {
         .unwrap();
         let listener = petiole_worker::socket::listen(&folder.path().join("socket")).unwrap();
         tokio::spawn(worker.work(listener, stop.clone()));
-        Self { registry, published, folder, _stop: stop.drop_guard() }
+        let dropped = stop.drain.clone().drop_guard();
+        Self { registry, published, folder, stop, _dropped: dropped }
     }
 
     /// The names of the events of a task that were published.

@@ -24,10 +24,10 @@ for at = 6 + queues, #ARGV, 7 do
   local entry = redis.call('HGET', KEYS[2], tag)
   local answer = -1
   if entry then
-    local lines, next = KEYS[4 * queue + 4], gate(KEYS[4], task, now, slack)
+    local lines, next = KEYS[4 * queue + 4], gate(KEYS[4], task, interval, now, slack)
     local line = lines .. IN_LINE .. task
     if next <= now and redis.call('EXISTS', line) == 0 then
-      shut(KEYS[4], task, next + interval, now)
+      shut(KEYS[4], task, next, interval, now)
       answer = 1
     else
       local ahead = 0

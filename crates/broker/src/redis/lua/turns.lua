@@ -6,7 +6,7 @@
 local function turns(gates, lines, parked, messages, task, interval, most, now, slack)
   local line, next, open = lines .. IN_LINE .. task, now, most
   if interval then
-    next = gate(gates, task, now, slack)
+    next = gate(gates, task, interval, now, slack)
     open = math.min(most, math.floor((now - next) / interval) + 1)
   end
   local found, looked = {}, 0
@@ -26,7 +26,7 @@ local function turns(gates, lines, parked, messages, task, interval, most, now, 
   end
   if interval and #found > 0 then
     next = next + #found * interval
-    shut(gates, task, next, now)
+    shut(gates, task, next - interval, interval, now)
   end
   if redis.call('EXISTS', line) == 0 then
     redis.call('SREM', lines, task)

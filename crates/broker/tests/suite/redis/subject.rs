@@ -6,10 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use petiole_broker::conformance::{Checked, Member, Subject, queue};
+use petiole_broker::dead_letter::DeadLetters;
 use petiole_broker::exchange::Binding;
 use petiole_broker::redis::{
-    Config, Endpoint, MailboxConfig, RedisConsumer, RedisInspector, RedisLease, RedisMailbox,
-    RedisRevocations, Timeouts,
+    Config, Endpoint, MailboxConfig, RedisConsumer, RedisDeadLetters, RedisInspector, RedisLease,
+    RedisMailbox, RedisRevocations, Timeouts,
 };
 use petiole_broker::{Address, Inspector, Intake, Mailbox, Node, QueueName, Revocations, Worker, message};
 use petiole_protocol::keys::{self, BrokerKeys, SEPARATOR};
@@ -130,6 +131,10 @@ impl Subject for Redis {
 
     fn revocations(&self) -> Arc<dyn Revocations> {
         Arc::new(RedisRevocations::new(self.broker.clone(), Timeouts::default()))
+    }
+
+    fn dead_letters(&self) -> Arc<dyn DeadLetters> {
+        Arc::new(RedisDeadLetters::new(self.broker.clone(), Timeouts::default()))
     }
 
     fn inspector(&self) -> Arc<dyn Inspector> {

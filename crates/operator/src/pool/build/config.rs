@@ -1,15 +1,24 @@
 //! The pool's file, as the workers read it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use petiole_api::accept::{Content, SecretRef};
 use petiole_api::connection::{Connection, SecretKeyRef, Tls, ValueFrom};
 use petiole_api::duration::Expiry;
-use petiole_contract::pool::{Accept, Endpoint, Identity, Order, Pool, Results, Text};
+use petiole_contract::pool::{Accept, Endpoint, Identity, Pool, Results, Text};
 
 use crate::pool::validate::Validated;
 
-/// The pool's file. `path` says where the worker finds a Secret's key.
-pub fn config(pool: &Validated, path: &dyn Fn(&SecretKeyRef) -> PathBuf) -> Pool {
+/// How long a worker has for giving back what it has killed.
+const GIVING_BACK: Duration = Duration::from_secs(5);
+
+/// The pool's file. `path` says where the worker finds a Secret's key, `folder` where it finds all keys of a Secret.
+pub fn config(
+    pool: &Validated,
+    path: &dyn Fn(&SecretKeyRef) -> PathBuf,
+    folder: &dyn Fn(&SecretRef) -> PathBuf,
+) -> Pool {
     Pool {
         namespace: pool.namespace.clone(),
         name: pool.name.clone(),
@@ -22,16 +31,28 @@ pub fn config(pool: &Validated, path: &dyn Fn(&SecretKeyRef) -> PathBuf) -> Pool
                 Expiry::Never => 0,
                 Expiry::After(expires) => expires.whole_seconds(),
             },
-            extended: false,
+            extended: results.extended,
         }),
         queues: pool.queues.clone(),
-        order: Order::Strict,
-        accept: Accept::default(),
-        routes: Vec::new(),
+        order: pool.order,
+        accept: Accept {
+            content: pool.accept.content.iter().copied().map(Content::as_str).map(str::to_owned).collect(),
+            certificates: pool.accept.certificates_from.as_ref().map(|from| folder(&from.secret_ref)),
+            only_signed: pool.accept.only_signed,
+        },
+        routes: pool.routes.clone(),
         tasks: pool.tasks.clone(),
         defaults: pool.defaults.clone(),
-        events: false,
+        drain: Some(drain(pool.grace_seconds)),
+        events: pool.events,
     }
+}
+
+/// How much of a grace period running tasks have. The rest is for killing them and giving their messages back in order:
+/// what the kubelet kills counts as a delivery that was lost.
+fn drain(grace_seconds: u64) -> f64 {
+    let grace = Duration::from_secs(grace_seconds);
+    grace.saturating_sub(GIVING_BACK).max(grace / 2).as_secs_f64()
 }
 
 fn endpoint(connection: &Connection<'_>, path: &dyn Fn(&SecretKeyRef) -> PathBuf) -> Endpoint {
@@ -50,5 +71,15 @@ fn endpoint(connection: &Connection<'_>, path: &dyn Fn(&SecretKeyRef) -> PathBuf
         identity: certificate.zip(key).map(|(certificate, key)| Identity { certificate, key }),
         sentinel_master: connection.sentinel.map(|sentinel| sentinel.master_name.clone()),
         key_prefix: connection.key_prefix.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grace_period_has_time_left_for_giving_back() {
+        assert_eq!([3630, 10, 4, 0].map(drain), [3625.0, 5.0, 2.0, 0.0]);
     }
 }

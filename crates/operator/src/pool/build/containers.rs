@@ -44,8 +44,12 @@ pub(super) fn install(images: &Images) -> Value {
     })
 }
 
-/// The worker: a sidecar, so that the kubelet stops it only when the container of the tasks has ended.
-pub(super) fn worker(images: &Images, secrets: bool) -> Value {
+/// The worker: a sidecar, so that the kubelet stops it only when the container of the tasks has ended. `volumes` are
+/// those that not every worker has, with their folders.
+pub(super) fn worker(
+    images: &Images,
+    volumes: impl IntoIterator<Item = (&'static str, &'static str)>,
+) -> Value {
     let probe = |path: &str, period: u32, failures: u32| {
         json!({
             "httpGet": { "path": path, "port": ADMIN_PORT },
@@ -58,11 +62,11 @@ pub(super) fn worker(images: &Images, secrets: bool) -> Value {
         json!({ "name": paths::SOCKET_VOLUME, "mountPath": paths::SOCKET_FOLDER }),
         json!({ "name": paths::POOL_VOLUME, "mountPath": paths::POOL_FOLDER, "readOnly": true }),
     ];
-    if secrets {
-        mounts.push(
-            json!({ "name": paths::SECRETS_VOLUME, "mountPath": paths::SECRETS_FOLDER, "readOnly": true }),
-        );
-    }
+    mounts.extend(
+        volumes
+            .into_iter()
+            .map(|(volume, folder)| json!({ "name": volume, "mountPath": folder, "readOnly": true })),
+    );
     json!({
         "name": names::WORKER,
         "image": images.worker,

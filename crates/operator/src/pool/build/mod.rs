@@ -47,7 +47,7 @@ pub struct Manifest {
 
 /// Everything that the pool is made of.
 pub fn build(pool: &Validated, owner: &OwnerReference, images: &Images) -> Desired {
-    let file = serde_json::json!(config(pool, &paths::in_worker)).to_string();
+    let file = serde_json::json!(config(pool, &paths::in_worker, &paths::all_in_worker)).to_string();
     let config_map = objects::config_map(pool, owner, &file);
     let pod = pod::template(pool, images, &config_map.name);
     Desired {

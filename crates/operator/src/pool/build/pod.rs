@@ -32,6 +32,9 @@ pub(super) fn template(pool: &Validated, images: &Images, config_map: &str) -> V
             names::TASK_QUEUE: pool.first_task_queue,
         }),
     );
+    if let Some(hash) = &pool.certificates {
+        annotations[names::CERTIFICATES] = json!(hash);
+    }
     json!({ "metadata": { "labels": labels, "annotations": annotations }, "spec": spec(pool, images, config_map) })
 }
 
@@ -48,12 +51,12 @@ fn spec(pool: &Validated, images: &Images, config_map: &str) -> Value {
             containers::adopt(container);
         }
     }
-    append(
-        &mut spec,
-        "initContainers",
-        [containers::install(images), containers::worker(images, !keys.is_empty())],
-    );
-    append(&mut spec, "volumes", volumes(&keys, config_map));
+    let secrets = (!keys.is_empty()).then_some((paths::SECRETS_VOLUME, paths::SECRETS_FOLDER));
+    let certificates = pool.accept.certificates_from.is_some();
+    let certificates = certificates.then_some((paths::CERTIFICATES_VOLUME, paths::CERTIFICATES_FOLDER));
+    let mounts = secrets.into_iter().chain(certificates);
+    append(&mut spec, "initContainers", [containers::install(images), containers::worker(images, mounts)]);
+    append(&mut spec, "volumes", volumes(pool, &keys, config_map));
     let mut spec = Value::Object(spec);
     spec["terminationGracePeriodSeconds"] = json!(pool.grace_seconds);
     fill(
@@ -76,7 +79,7 @@ fn secret_keys(pool: &Validated) -> BTreeSet<&SecretKeyRef> {
     connections.into_iter().flatten().flat_map(|connection| connection.secret_keys()).collect()
 }
 
-fn volumes(keys: &BTreeSet<&SecretKeyRef>, config_map: &str) -> Vec<Value> {
+fn volumes(pool: &Validated, keys: &BTreeSet<&SecretKeyRef>, config_map: &str) -> Vec<Value> {
     let mut volumes = vec![
         json!({ "name": paths::RUNNER_VOLUME, "emptyDir": {} }),
         json!({ "name": paths::SOCKET_VOLUME, "emptyDir": {} }),
@@ -90,6 +93,10 @@ fn volumes(keys: &BTreeSet<&SecretKeyRef>, config_map: &str) -> Vec<Value> {
         };
         let sources: Vec<Value> = keys.iter().map(source).collect();
         volumes.push(json!({ "name": paths::SECRETS_VOLUME, "projected": { "sources": sources } }));
+    }
+    if let Some(from) = &pool.accept.certificates_from {
+        let secret = json!({ "secretName": from.secret_ref.name });
+        volumes.push(json!({ "name": paths::CERTIFICATES_VOLUME, "secret": secret }));
     }
     volumes
 }

@@ -144,6 +144,49 @@ fn the_worker_alone_sees_the_named_keys_and_no_others() {
 }
 
 #[test]
+fn the_worker_alone_sees_the_certificates_of_those_who_may_sign() {
+    let from = json!({ "secretRef": { "name": "signers" } });
+    let signed = pool_with(json!({ "accept": { "content": ["auth"], "certificatesFrom": from } }));
+    let desired = built(&signed, queue("thumbnails"));
+    let file: Pool =
+        serde_json::from_str(desired.config_map.body["data"]["pool.json"].as_str().unwrap()).unwrap();
+    assert_eq!(file.accept.certificates.unwrap().to_str(), Some("/etc/petiole/certificates"));
+    let volume = named(&pod(&desired)["volumes"], "petiole-certificates");
+    assert_eq!(volume["secret"], json!({ "secretName": "signers" }));
+    let mount = |container: &Value| {
+        let mounts = container["volumeMounts"].as_array().unwrap().clone();
+        mounts.into_iter().find(|mount| mount["name"] == "petiole-certificates")
+    };
+    let of_worker = mount(named(&pod(&desired)["initContainers"], "worker")).unwrap();
+    assert_eq!(
+        (&of_worker["mountPath"], &of_worker["readOnly"]),
+        (&json!("/etc/petiole/certificates"), &json!(true))
+    );
+    assert_eq!(mount(named(&pod(&desired)["containers"], "task")), None);
+    assert!(!pod(&plain())["volumes"].to_string().contains("petiole-certificates"));
+}
+
+#[test]
+fn the_worker_is_told_what_the_resources_say_of_its_messages() {
+    let queue = queue_with("thumbnails", json!({ "results": { "url": "redis://a/1", "extended": true } }));
+    let pool = pool_with(json!({
+        "queues": [{ "taskQueue": "thumbnails", "weight": 3 }],
+        "queueOrder": "Weighted",
+        "accept": { "content": ["json", "yaml"] },
+        "routes": [{ "task": "mail.*", "queue": "mail" }],
+        "events": true,
+    }));
+    let desired = built(&pool, queue);
+    let file = desired.config_map.body["data"]["pool.json"].as_str().unwrap();
+    let file: Value = serde_json::from_str(file).unwrap();
+    assert_eq!(file["order"], "weighted");
+    assert_eq!(file["queues"][0]["weight"], 3);
+    assert_eq!(file["accept"], json!({ "content": ["json", "yaml"] }));
+    assert_eq!(file["routes"], json!([{ "task": "mail.*", "queue": "mail" }]));
+    assert_eq!((&file["results"]["extended"], &file["events"]), (&json!(true), &json!(true)));
+}
+
+#[test]
 fn the_worker_is_a_sidecar_that_starts_before_the_tasks_container() {
     let desired = plain();
     let init = pod(&desired)["initContainers"].as_array().unwrap();

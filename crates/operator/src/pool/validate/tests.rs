@@ -31,7 +31,7 @@ fn a_queue_brings_what_the_workers_need_to_know_of_it() {
         dead_letter: "celery.dead".to_owned(),
         limits: Limits::default(),
         retry: None,
-        max_deliveries: None,
+        max_deliveries: Some(5),
         weight: 1,
     };
     assert_eq!(validated.queues, vec![expected]);
@@ -63,6 +63,9 @@ fn queues_with_two_result_stores_are_refused() {
     let pool = pool_with(json!({ "queues": [{ "taskQueue": "a" }, { "taskQueue": "b" }] }));
     let b = queue_with("b", json!({ "results": { "url": "redis://redis/1" } }));
     refused(&pool, [queue("a"), b], reasons::RESULTS_DIFFER, "TaskQueues a and b");
+    let results = |extended: bool| json!({ "results": { "url": "redis://redis/1", "extended": extended } });
+    let [a, b] = [("a", true), ("b", false)].map(|(name, extended)| queue_with(name, results(extended)));
+    refused(&pool, [a, b], reasons::RESULTS_DIFFER, "whether they are extended");
 }
 
 #[test]
@@ -121,6 +124,50 @@ fn a_tasks_retries_are_what_its_worker_is_told() {
     };
     assert_eq!(told, Some(expected));
     assert_eq!(retry(json!({ "retry": { "max": "none" } })).unwrap().max, None);
+}
+
+#[test]
+fn a_queue_brings_retries_deliveries_and_its_weight_in_the_pool() {
+    let thumbnails = queue_with(
+        "thumbnails",
+        json!({ "retry": { "max": 1 }, "deadLetter": { "queue": "dead", "maxDeliveries": 2 } }),
+    );
+    let pool = pool_with(json!({
+        "queueOrder": "Weighted",
+        "queues": [{ "taskQueue": "reports", "weight": 7 }, { "taskQueue": "thumbnails" }],
+    }));
+    let validated = validate(&pool, &by_name([thumbnails, queue("reports")])).unwrap();
+    assert_eq!(validated.order, Order::Weighted);
+    let told: Vec<_> = validated
+        .queues
+        .iter()
+        .map(|queue| (queue.weight, queue.max_deliveries, queue.retry.as_ref().and_then(|retry| retry.max)))
+        .collect();
+    assert_eq!(told, [(7, Some(5), None), (1, Some(2), Some(1))]);
+    assert_eq!(validated.queues[1].dead_letter, "dead");
+}
+
+#[test]
+fn a_rate_is_told_in_celerys_words() {
+    let task = json!({ "name": "make", "command": ["a"], "rateLimit": "100/m" });
+    let validated = validate(&pool_with(json!({ "tasks": [task] })), &thumbnails()).unwrap();
+    let rate = validated.tasks["make"].rate_limit.as_deref();
+    assert_eq!(rate, Some("100/m"));
+    petiole_protocol::control::RateLimit::parse(rate.unwrap()).unwrap();
+}
+
+#[test]
+fn a_route_whose_pattern_cannot_be_read_is_refused() {
+    let routes = |task: &str| pool_with(json!({ "routes": [{ "task": task, "queue": "a" }] }));
+    for good in ["mail.*", "mail.[ab]*", "mail.send", "[z-a]"] {
+        validate(&routes(good), &thumbnails()).unwrap();
+    }
+    refused(
+        &routes("[z-a]*"),
+        [queue("thumbnails")],
+        reasons::ROUTE_REFUSED,
+        "the pattern \"[z-a]*\" cannot be used",
+    );
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn work(id: &str, stamps: &Value) -> Work {
         limits: Limits::default(),
         retry: Arc::default(),
         mapping: None,
+        last_chance: false,
         raw: None,
     }
 }

@@ -1,15 +1,35 @@
-//! Runs of one decoder, and the corpus that they leave.
+//! A decoder under bytes that nobody meant, and the corpus that its runs leave.
+//!
+//! The seeds are the caller's and the inputs kept in `tests/fuzz/corpus/` of its crate. Mutations are drawn from a fixed
+//! sequence; an input whose outcome is new (another message, another shape) is mutated further, so that stable Rust
+//! needs no instrumented build. `cargo test` does some hundred runs of each decoder; for longer:
+//!
+//! ```text
+//!   FUZZ_SECONDS=600 FUZZ_SEED=7 FUZZ_KEEP=1 cargo test --release -p petiole-protocol --test fuzz -- --nocapture
+//! ```
+//!
+//! The seconds are those of a processor. `FUZZ_KEEP` adds the inputs with new outcomes to the corpus. An input that fails
+//! is printed as base64.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    reason = "it fails a test"
+)]
+
+mod mutate;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::mutate::{Numbers, mutated};
+use self::mutate::{Numbers, mutated};
 
 /// Runs without `FUZZ_SECONDS`, beside the seeds: a few seconds for all decoders of a debug build.
 const RUNS: u64 = 500;
@@ -21,10 +41,6 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
 
-fn corpus(target: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target).with_extension("txt")
-}
-
 /// How long this thread has run so far; nothing where the system does not say.
 fn on_cpu() -> Duration {
     let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
@@ -32,10 +48,12 @@ fn on_cpu() -> Duration {
     nanoseconds.map(Duration::from_nanos).unwrap_or_default()
 }
 
-/// Feeds a decoder. `outcome` runs it once, checks what came of it, and says in a word what that was.
-pub(crate) fn fuzz(target: &str, seeds: Vec<Vec<u8>>, outcome: impl Fn(&[u8]) -> String) {
+/// Feeds a decoder of the crate in this folder (`CARGO_MANIFEST_DIR`). `outcome` runs it once, checks what came of it,
+/// and says in a word what that was.
+pub fn fuzz(manifest_dir: &str, target: &str, seeds: Vec<Vec<u8>>, outcome: impl Fn(&[u8]) -> String) {
     assert!(!seeds.is_empty(), "{target} has no seeds");
-    let kept = fs::read_to_string(corpus(target)).unwrap_or_default();
+    let corpus = Path::new(manifest_dir).join("tests/fuzz/corpus").join(target).with_extension("txt");
+    let kept = fs::read_to_string(&corpus).unwrap_or_default();
     let mut seen = BTreeSet::new();
     let mut slowest = (Duration::ZERO, Vec::new());
     let mut once = |bytes: &[u8]| {
@@ -79,10 +97,10 @@ pub(crate) fn fuzz(target: &str, seeds: Vec<Vec<u8>>, outcome: impl Fn(&[u8]) ->
         }
     }
     let known = inputs.len();
-    let (seconds, start) = (setting("FUZZ_SECONDS").map(Duration::from_secs), Instant::now());
+    let (seconds, start) = (setting("FUZZ_SECONDS").map(Duration::from_secs), on_cpu());
     let mut numbers = Numbers(setting("FUZZ_SEED").unwrap_or_default());
     let mut runs = 0;
-    while seconds.map_or(runs < RUNS, |seconds| start.elapsed() < seconds) {
+    while seconds.map_or(runs < RUNS, |seconds| on_cpu().saturating_sub(start) < seconds) {
         let input = mutated(&inputs, &mut numbers);
         if once(&input) {
             inputs.push(input);
@@ -103,7 +121,7 @@ pub(crate) fn fuzz(target: &str, seeds: Vec<Vec<u8>>, outcome: impl Fn(&[u8]) ->
     if setting("FUZZ_KEEP").is_some() {
         let lines = inputs[first..].iter().filter(|input| input.len() <= KEPT);
         let lines: String = lines.map(|input| STANDARD.encode(input) + "\n").collect();
-        fs::create_dir_all(corpus(target).parent().unwrap()).unwrap();
-        fs::write(corpus(target), lines).unwrap();
+        fs::create_dir_all(corpus.parent().unwrap()).unwrap();
+        fs::write(&corpus, lines).unwrap();
     }
 }

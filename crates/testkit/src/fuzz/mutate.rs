@@ -1,10 +1,10 @@
 //! Bytes near others.
 
 /// Numbers of a fixed sequence (`SplitMix64`).
-pub(crate) struct Numbers(pub(crate) u64);
+pub(super) struct Numbers(pub(super) u64);
 
 impl Numbers {
-    pub(crate) fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -13,11 +13,11 @@ impl Numbers {
     }
 
     /// A number below `end`; 0 where there is none.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % u64::try_from(end.max(1)).unwrap()).unwrap()
     }
 
-    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub(super) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
 
@@ -110,7 +110,7 @@ const WORDS: &[&[u8]] = &[
 ];
 
 /// One of the corpus, changed in a few places.
-pub(crate) fn mutated(corpus: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u8> {
+pub(super) fn mutated(corpus: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u8> {
     let mut bytes = numbers.pick(corpus).clone();
     for _ in 0..=numbers.below(4) {
         let at = numbers.below(bytes.len() + 1);

@@ -1,0 +1,70 @@
+//! Canvases that nobody meant: what follows a task is a few readable messages, or an error.
+
+use petiole_protocol::canvas::{self, FollowUps, SavedGroup, Sender, Target};
+use petiole_protocol::envelope::Envelope;
+use petiole_protocol::json::Object;
+use petiole_protocol::message::Message;
+use petiole_protocol::record::Exception;
+
+use crate::seeds;
+
+/// The most bytes that one task may send, all messages together: what the canvas itself is held to, and room for
+/// envelopes.
+const MOST: usize = 2 * canvas::MAX_BYTES;
+
+/// As a task of a chord's header gets them, so that parts are counted too.
+const HEADERS: &[u8] =
+    br#"{"task": "t", "id": "i", "root_id": "r", "group": "g", "group_index": 3, "stamps": {}, "stamped_headers": []}"#;
+
+#[test]
+fn any_canvas_goes_on_or_fails_its_task() {
+    crate::fuzz("canvas", seeds::canvases(), |bytes| {
+        let envelope = Envelope {
+            headers: Object::read(HEADERS).unwrap(),
+            content_type: Some("application/json".to_owned()),
+            body: bytes.to_vec().into(),
+            ..Envelope::default()
+        };
+        let Ok(message) = Message::read(&envelope) else { return "no message".to_owned() };
+        let route = |_: &str| Target::Queue("q".to_owned());
+        let sender = Sender {
+            origin: "w@h",
+            delivery: "d",
+            route: &route,
+            inherit_priority: true,
+            extended: true,
+            now: seeds::now(),
+        };
+        let failed = canvas::after_failure(&message, &Exception::new("m", "E", "x"), &sender);
+        let after = sent(&failed);
+        match canvas::after_success(&message, "[1, {}]", &sender) {
+            Ok(follow_ups) => format!("{} and {after}", sent(&follow_ups)),
+            Err(error) => {
+                let _ = error.exception();
+                error.to_string()
+            }
+        }
+    });
+}
+
+/// Checks that what is sent can be read by who gets it; and a word for what it is.
+fn sent(follow_ups: &FollowUps) -> String {
+    let mut bytes = 0;
+    for outgoing in &follow_ups.sends {
+        let raw = outgoing.envelope.to_redis();
+        bytes += raw.len();
+        let message = Message::read(&Envelope::from_redis(&raw).unwrap()).unwrap();
+        assert_eq!((&message.id, &message.task), (&outgoing.id, &outgoing.task));
+    }
+    assert!(bytes <= MOST, "{bytes} bytes");
+    for record in &follow_ups.records {
+        Object::read(record.document.as_bytes()).unwrap();
+    }
+    for start in &follow_ups.starts {
+        assert!(start.saved.as_ref().is_none_or(|saved| SavedGroup::read(saved).is_some()));
+    }
+    let FollowUps { starts, sends, records, parts, refused, .. } = follow_ups;
+    let some = |count: usize| count.min(3);
+    let lengths = [starts.len(), sends.len(), records.len(), parts.len()].map(some);
+    format!("{lengths:?} {}", refused.is_some())
+}

@@ -1,0 +1,180 @@
+"""A handler of mode Serve that calls the tasks of a Celery app as Celery's worker does: with a request, and its words.
+
+`retry`, `update_state`, `Ignore` and `Reject` become words of the task contract. What the contract does not carry (the
+rest of the workflow, for `self.replace` and `self.add_to_chord`; the message's properties) is read from the message
+itself, which is on the broker until its task has ended.
+"""
+
+import inspect
+import json
+import signal
+import traceback
+from typing import Any, NoReturn
+
+import redis
+from celery import Task
+from celery._state import _task_stack
+from celery.app.task import Context
+from celery.app.trace import task_has_custom
+from celery.exceptions import Ignore, NotRegistered, Reject, Retry, SoftTimeLimitExceeded
+from celery.result import ResultBase
+from celery.utils.serialization import get_pickleable_exception
+from celery.worker.request import Request
+from celery.worker.strategy import proto1_to_proto2
+from kombu.utils import json as kombu_json
+from rig.serve_handler import Handler
+from suite_app import app
+
+#: The hash in which Redis' transport keeps the messages that somebody has taken.
+TAKEN = "unacked"
+#: The parameters by which an errback says that it wants the failed task itself, and not its id.
+MOURNS = ("request", "exc")
+
+
+#: Celery's own, which sends the next attempt itself.
+celerys_retry = Task.retry
+
+
+class Again(Retry):
+    """The task asks for another attempt."""
+
+    def __init__(self, error: Exception | None, asked: dict[str, Any]) -> None:
+        super().__init__(exc=error)
+        self.error = error
+        self.asked = asked
+
+
+def retry(
+    self: Task,
+    args: Any = None,
+    kwargs: Any = None,
+    exc: Exception | None = None,
+    throw: bool = True,
+    eta: Any = None,
+    countdown: float | None = None,
+    max_retries: int | None = None,
+    **options: Any,
+) -> NoReturn:
+    """`Task.retry`: the contract has a word for another attempt as it was; what is to change is sent as a new message."""
+    if args is not None or kwargs is not None:
+        try:
+            celerys_retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, **options)
+        except Retry as sent:
+            raise Ignore from sent
+    if countdown is None and eta is None:
+        countdown = self.default_retry_delay
+    asked = {"countdown": countdown, "max": self.max_retries if max_retries is None else max_retries}
+    raise Again(exc, {name: value for name, value in asked.items() if value is not None})
+
+
+class CeleryHandler(Handler):
+    """Runs one task after another."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.broker = redis.Redis.from_url(app.conf.broker_url)
+        self.channel = app.connection_for_read().default_channel
+        Task.retry = retry
+        Task.update_state = self.update_state
+
+    def run(self, fields: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], Any]:
+        """Runs one task."""
+        try:
+            if fields["task"] not in app.tasks:
+                raise NotRegistered(fields["task"])
+            task = app.tasks[fields["task"]]
+            args, kwargs = kombu_json.loads(payload)
+            request = self.request(task, fields, args, kwargs)
+            with self.turn:
+                self.current = fields["attempt"]
+            try:
+                return {}, self.call(task, request, fields["attempt"])
+            finally:
+                with self.turn:
+                    self.current = None
+        except Again as again:
+            why = {"error": error(again.error, again)} if again.error else {}
+            return {"retry": again.asked, **why}, None
+        except Ignore:
+            return {"ignore": True}, None
+        except Reject as reject:
+            return {"reject": {"requeue": bool(reject.requeue)}}, None
+        except Exception as failed:
+            return {"error": error(failed)}, None
+
+    def call(self, task: Task, request: Context, attempt: int) -> Any:
+        """Calls the task's function as Celery's tracer does, and returns its value as JSON can have it."""
+        function = task if task_has_custom(task, "__call__") else task.run
+        args, kwargs = mourning(task, request.args), request.kwargs
+        request.petiole_attempt = attempt
+        _task_stack.push(task)
+        task.request_stack.push(request)
+        try:
+            value = function(*args, **kwargs)
+        finally:
+            task.request_stack.pop()
+            _task_stack.pop()
+        value = value.as_tuple() if isinstance(value, ResultBase) else value
+        return json.loads(kombu_json.dumps(value))
+
+    def request(self, task: Task, fields: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> Context:
+        """What the task sees as `self.request`."""
+        known = self.of_message(task, fields["id"]) or {
+            **{name: fields.get(name) for name in ("id", "root_id", "parent_id", "headers")},
+            "retries": fields.get("retries", 0),
+            "delivery_info": {"exchange": "", "routing_key": "celery", "priority": 0},
+        }
+        known["delivery_info"]["redelivered"] = fields.get("redelivered", False)
+        return Context(known, args=args, kwargs=kwargs, called_directly=False, is_eager=False)
+
+    def of_message(self, task: Task, task_id: str) -> dict[str, Any] | None:
+        """The same from the whole message, read as Celery's worker reads it; nothing of one that is acknowledged."""
+        for taken in self.broker.hvals(TAKEN):
+            message = self.channel.message_to_python(json.loads(taken)[0])
+            if message.headers.get("id", message.properties.get("correlation_id")) != task_id:
+                continue
+            if "task" in message.headers:
+                body, headers, decoded = message.body, message.headers, False
+            else:
+                body, headers, decoded, _ = proto1_to_proto2(message, message.payload)
+            request = Request(message, app=app, task=task, body=body, headers=headers, decoded=decoded)
+            _, _, embedded = body if decoded else message.payload
+            return {**request.request_dict, **(embedded or {})}
+        return None
+
+    def update_state(self, task_id: str | None = None, state: str | None = None, meta: Any = None, **_: Any) -> None:
+        """`Task.update_state` of the task that runs."""
+        attempt = _task_stack.top.request.petiole_attempt
+        self.connection.send("progress", {"attempt": attempt, "state": state}, kombu_json.dumps(meta).encode())
+
+
+def mourning(task: Task, args: list[Any]) -> list[Any]:
+    """The arguments; of an errback in Celery's newer form with what the record of the failed task says."""
+    if tuple(inspect.signature(task.run).parameters)[:2] != MOURNS:
+        return args
+    failed, *others = args
+    result = app.AsyncResult(failed)
+    return [Context(id=failed), result.result, result.traceback, *others]
+
+
+def error(failed: BaseException, raised: BaseException | None = None) -> dict[str, Any]:
+    """An exception as Celery's worker records it, with the traceback of the one that was raised for it."""
+    exception = get_pickleable_exception(failed)
+    recorded = app.backend.prepare_exception(exception)
+    return {
+        "type": recorded["exc_type"],
+        "args": list(recorded["exc_message"]),
+        "module": recorded["exc_module"],
+        "traceback": "".join(traceback.format_exception(raised or failed)),
+    }
+
+
+def soft_limit(*_: Any) -> NoReturn:
+    """The soft time limit, inside the task."""
+    raise SoftTimeLimitExceeded
+
+
+if __name__ == "__main__":
+    # What `Handler` sends to the main thread to end a task.
+    signal.signal(signal.SIGINT, soft_limit)
+    CeleryHandler().work()

@@ -1,0 +1,118 @@
+"""Messages that are signed: Celery's `auth` serializer, and the certificates of those who may sign."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import own
+import pools
+import pytest
+import tasks
+import wire
+from client import Client
+from rig.celery_worker import CeleryWorker
+from rig.redis_server import RedisServer
+from rig.waiting import until
+
+WITHIN = 20
+
+
+def make_signer(folder: Path, name: str) -> Path:
+    """A key of this name, and its certificate in a store of its own."""
+    place = folder / name
+    (place / "store").mkdir(parents=True)
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3", "-subj", f"/O=Petiole/CN={name}"]
+        + ["-keyout", place / "key.pem", "-out", place / "cert.pem"],
+        check=True,
+        capture_output=True,
+    )
+    (place / "store" / f"{name}.pem").write_text((place / "cert.pem").read_text())
+    return place
+
+
+@dataclass
+class Signing:
+    """Workers that take only what `known` has signed."""
+
+    redis: RedisServer
+    known: Path
+    stranger: Path
+
+    def call(self, signer: Path, queue: str, argument: str) -> tuple[str, dict]:
+        """Sends a task signed by this one: its id, and what came of it."""
+        env = {**os.environ, "INTEROP_BROKER": self.redis.url, "INTEROP_SIGNER": str(signer)}
+        command = [sys.executable, own.HERE / "signed.py", queue, argument]
+        env["PYTHONPATH"] = os.pathsep.join([str(own.HERE.parent), env.get("PYTHONPATH", "")])
+        said = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
+        task_id, value = said.splitlines()
+        return task_id, json.loads(value)
+
+
+def secret(certificates: Path) -> dict:
+    """The Secret with these certificates."""
+    keys = {file.name: file.read_text() for file in certificates.iterdir()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "signers"}, "stringData": keys}
+
+
+@pytest.fixture(scope="module")
+def signing(against: str, scratch: Path) -> Iterator[Signing]:
+    """Workers that take only signed messages."""
+    with own.redis(scratch, "signed") as redis:
+        known, stranger = (make_signer(redis.folder, name) for name in ("known", "stranger"))
+        signing = Signing(redis, known, stranger)
+        if against == "celery":
+            env = {"INTEROP_BROKER": redis.url, "INTEROP_SIGNER": str(known)}
+            places = [own.HERE, own.HERE.parent]
+            options = {"queues": ["celery", "serve"], "env": env, "path": places}
+            with CeleryWorker(redis.folder, "signed", "--concurrency", "2", **options):
+                yield signing
+            return
+        accept = {"content": ["auth"], "certificatesFrom": {"secretRef": {"name": "signers"}}}
+        resources = [
+            secret(known / "store"),
+            *(pools.queue(name, redis.url) for name in ("celery", "serve", "both")),
+            pools.exec_pool("exec", ["celery"], concurrency=2, accept=accept),
+            pools.serve_pool("serve", ["serve"], concurrency=2, accept=accept),
+            pools.serve_pool("both", ["both"], accept={**accept, "content": ["json", "auth"]}),
+        ]
+        with own.workers(against, redis, resources, {}):
+            yield signing
+
+
+@pytest.fixture
+def plain(signing: Signing) -> Iterator[Client]:
+    """A client that signs nothing."""
+    with Client(tasks.make_app(signing.redis.url)) as client:
+        yield client
+
+
+def test_a_signed_message_is_run(signing: Signing, queue: str) -> None:
+    _, value = signing.call(signing.known, queue, "signed")
+    assert value == {"args": ["signed"], "kwargs": {}}
+
+
+@pytest.mark.petiole("Celery drops what it does not trust, and its client waits")
+def test_a_message_that_a_stranger_has_signed_is_refused_and_kept(signing: Signing, queue: str) -> None:
+    task_id, value = signing.call(signing.stranger, queue, "signed")
+    assert value == {"raised": "SecurityError"}
+    assert task_id in wire.waiting(signing.redis.client, pools.DEAD)
+
+
+@pytest.mark.petiole("Celery drops what it does not trust, and its client waits")
+def test_a_message_that_nobody_has_signed_is_refused_and_kept(signing: Signing, plain: Client, queue: str) -> None:
+    result = plain.task("echo").apply_async((1,), queue=queue)
+    with pytest.raises(Exception, match="signed|auth"):
+        result.get(timeout=WITHIN)
+    until("it is a dead letter", lambda: result.id in wire.waiting(signing.redis.client, pools.DEAD))
+
+
+@pytest.mark.petiole("a Celery worker that verifies signatures takes nothing else")
+def test_a_pool_may_take_both(signing: Signing, plain: Client) -> None:
+    _, value = signing.call(signing.known, "both", "signed")
+    assert value == {"args": ["signed"], "kwargs": {}}
+    assert plain.task("add").apply_async((1, 2), queue="both").get(timeout=WITHIN) == 3
