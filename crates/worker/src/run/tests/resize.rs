@@ -85,6 +85,7 @@ fn a_handler_that_starts_while_the_pool_shrinks_ends_at_its_hello() {
         handler: served.words[1].clone(),
         concurrency: 1,
         prefetch: 0,
+        accept: Vec::new(),
     };
     let mut effects = Effects::default();
     assert!(served.runs.handler_connected(77, &hello, served.now, &mut effects));
