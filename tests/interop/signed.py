@@ -20,6 +20,7 @@ app = tasks.make_app(
     result_accept_content=["json"],
     security_key=str(signer / "key.pem"),
     security_certificate=str(signer / "cert.pem"),
+    security_digest=os.environ.get("INTEROP_DIGEST", "sha256"),
     security_cert_store=str(signer / "store" / "*.pem"),
     worker_prefetch_multiplier=1,
 )
