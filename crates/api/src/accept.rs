@@ -31,7 +31,8 @@ pub struct Accept {
     /// The certificates of those who may sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates_from: Option<CertificatesFrom>,
-    /// The hash under the signatures (Celery's `security_digest`). Messages do not name it: write what their senders have.
+    /// The hash under the signatures (`digest` of Celery's `app.setup_security`). Messages do not name it: write what their
+    /// senders have.
     #[serde(default)]
     pub digest: Digest,
     /// Whether messages that are not signed are refused, whatever else content has. What workers themselves send, such as
