@@ -241,7 +241,7 @@ mod tests {
     use petiole_protocol::json::Object;
 
     use super::*;
-    use crate::work::{Limits, Work};
+    use crate::work::{Limits, Plan, Work};
 
     fn message() -> Message {
         let envelope = Envelope {
