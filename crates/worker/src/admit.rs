@@ -576,7 +576,8 @@ mod tests {
         };
         match admission(Accept::default()) {
             Admission::Discard(discarded) => {
-                assert!(discarded.dead_letter && discarded.reason.contains("Disallowed"))
+                assert!(discarded.dead_letter);
+                assert_eq!(discarded.reason, "ContentDisallowed");
             }
             other => panic!("{other:?}"),
         }
