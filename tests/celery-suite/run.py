@@ -1,7 +1,8 @@
-"""Runs Celery's own integration suite against `petiole dev`, or with `--against=celery` against a stock Celery worker in
-a process of its own. Other arguments go to pytest: a module, a test, `-k`.
+"""Runs Celery's own integration suite against `petiole dev`.
 
-A test may fail only where `known.toml` says why. One that is named there and passes is told, so that it can be taken out.
+With `--against=celery` against a stock Celery worker in a process of its own. Other arguments go to pytest: a module, a
+test, `-k`. A test may fail only where `known.toml` says why. One that is named there and passes is told, so that it can
+be taken out.
 """
 
 import os
