@@ -21,7 +21,7 @@ class Completing:
     rate: Figure
     work: Work
     first: tuple[int, int]
-    """Units for the first look at our rate, and at Celery's: small enough that all of its configurations get through."""
+    """Units for the first look at our rate, and at Celery's: little enough for each of its configurations."""
 
     @property
     def figures(self) -> tuple[Figure, ...]:

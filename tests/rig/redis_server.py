@@ -12,6 +12,9 @@ from redis.retry import Retry
 from rig.processes import Process
 from rig.waiting import until
 
+#: Seconds: while Redis loads or saves a large file it answers nobody.
+PATIENCE = 60.0
+
 
 def free_port() -> int:
     """A port that nobody listens on now. Somebody may take it before we do: see `RedisServer.start`."""
@@ -48,8 +51,9 @@ class RedisServer:
             port = self.port or free_port()
             self.process = Process(self._command(port), self.folder / "redis.log")
             # A refused connection is an answer here, not something for the client to wait about.
-            self.client = redis.Redis(port=port, retry=Retry(NoBackoff(), 0))
-            if until("redis-server answers", lambda: self._answers() or not self.process.alive()) == "answers":
+            self.client = redis.Redis(port=port, retry=Retry(NoBackoff(), 0), socket_timeout=PATIENCE)
+            alive = self.process.alive
+            if until("redis-server answers", lambda: self._answers() or not alive(), PATIENCE) == "answers":
                 self.port = port
                 return
         raise RuntimeError(f"redis-server does not start: {self.process.output()}")

@@ -87,11 +87,6 @@ impl BrokerKeys {
         self.prefixed("unacked_index")
     }
 
-    /// String: the lock of whoever restores messages whose visibility timeout has passed.
-    pub fn unacked_mutex(&self) -> String {
-        self.prefixed("unacked_mutex")
-    }
-
     /// Channel: what is said to a fanout exchange, in database `db`. `prefix` is kombu's `fanout_prefix`
     /// ([`FANOUT_PREFIX`]; empty where it is off); its `fanout_patterns` is taken to be on, which is its default.
     pub fn fanout(&self, prefix: &str, db: i64, exchange: &str, routing_key: &str) -> String {
@@ -215,10 +210,7 @@ mod tests {
         assert_eq!(keys.permanent_bindings("mail"), "{celery}:_kombu.binding_permanent.mail");
         assert_eq!(keys.binding_deadlines(), "{celery}:_kombu.binding_deadlines");
         let keys = BrokerKeys::default();
-        assert_eq!(
-            [keys.unacked(), keys.unacked_index(), keys.unacked_mutex()],
-            ["unacked", "unacked_index", "unacked_mutex"]
-        );
+        assert_eq!([keys.unacked(), keys.unacked_index()], ["unacked", "unacked_index"]);
         assert_eq!(binding("mail", "", "mail"), "mail\u{6}\u{16}\u{6}\u{16}mail");
     }
 

@@ -1,5 +1,9 @@
 //! Messages that a Celery worker took and never acknowledged: they go back after the visibility timeout, as kombu
-//! does it, under kombu's lock. So do messages of ours whose worker is not registered any more.
+//! does it. So do messages of ours whose worker is not registered any more.
+//!
+//! kombu does it under a lock (`unacked_mutex`), which we neither take nor heed: a worker that is killed while it has it
+//! keeps everybody else from restoring anything for five minutes. Nothing needs it. Our script looks at a message's age
+//! and moves it in one step, and kombu's transaction is made again when `unacked` has changed since it looked.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -8,18 +12,14 @@ use std::time::{Duration, Instant};
 use petiole_protocol::json;
 use petiole_protocol::keys::PRIORITY_STEPS;
 use petiole_results::redis::Connection;
-use uuid::Uuid;
 
 use super::keys::Keys;
-use super::scripts::{ABANDONED, UNLOCK};
+use super::scripts::ABANDONED;
 use super::{during, exchanges, tag};
 use crate::{BrokerError, exchange, message};
 
 /// kombu's pace: ten rounds of its ten-second timer.
 const PACE: Duration = Duration::from_secs(100);
-
-/// How long kombu's lock lasts when its holder ends.
-const LOCK_MS: u64 = 300_000;
 
 /// How many messages one script puts back.
 const BATCH: usize = 100;
@@ -53,18 +53,7 @@ impl Abandoned {
         if !self.is_time() {
             return Ok(());
         }
-        let token = Uuid::new_v4().to_string();
-        let mut lock = redis::cmd("SET");
-        lock.arg(keys.celery().unacked_mutex()).arg(&token).arg("NX").arg("PX").arg(LOCK_MS);
-        let locked: Option<String> = connection.query(&lock).await.map_err(during("take kombu's lock"))?;
-        if locked.is_none() {
-            return Ok(());
-        }
-        let restored = self.restore_locked(connection, keys).await;
-        let mut unlock = UNLOCK.call(1);
-        unlock.arg(keys.celery().unacked_mutex()).arg(token);
-        let _: u64 = connection.run(unlock).await.map_err(during("give kombu's lock back"))?;
-        let restored = restored?;
+        let restored = self.round(connection, keys).await?;
         if restored >= ROUND {
             *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         }
@@ -87,7 +76,7 @@ impl Abandoned {
         due
     }
 
-    async fn restore_locked(&self, connection: &Connection, keys: &Keys) -> Result<usize, BrokerError> {
+    async fn round(&self, connection: &Connection, keys: &Keys) -> Result<usize, BrokerError> {
         let doing = "find messages that nobody acknowledged in time";
         let time: (f64, f64) = connection.query(&redis::cmd("TIME")).await.map_err(during(doing))?;
         let latest = time.0 - self.visibility_timeout.as_secs_f64();

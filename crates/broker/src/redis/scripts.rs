@@ -23,7 +23,6 @@ script!(RECEIVE, "Takes messages.", "lease.lua", "due.lua", "receive.lua");
 script!(RETURN_DUE, "Puts parked messages back.", "lease.lua", "due.lua", "return_due.lua");
 script!(GIVE_UP, "Gives a queue's parked messages back.", "lease.lua", "due.lua", "give_up.lua");
 script!(ABANDONED, "Puts messages of Celery's workers back.", "abandoned.lua");
-script!(UNLOCK, "Gives kombu's lock back.", "unlock.lua");
 script!(DEPTHS, "Counts what stands in queues.", "lease.lua", "depths.lua");
 script!(BIND_EXPIRING, "Binds a queue that expires.", "lease.lua", "bind_expiring.lua");
 script!(REPLY, "Answers a request.", "reply.lua");

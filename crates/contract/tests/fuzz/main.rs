@@ -30,7 +30,8 @@ fn read<'a, T: Deserialize<'a> + Serialize>(header: &'a [u8]) -> Result<String, 
 
 #[test]
 fn any_bytes_are_frames_or_are_not() {
-    let hello = Hello { version: 1, handler: "3".to_owned(), concurrency: 1, prefetch: 4 };
+    let hello =
+        Hello { version: 1, handler: "3".to_owned(), concurrency: 1, prefetch: 4, accept: Vec::new() };
     let run = Run { attempt: 7, id: "e3".into(), task: "add".into(), ..Run::default() };
     let failed = br#"{"result":{"attempt":7,"error":{"type":"ValueError","message":"bad","args":["bad",1],"module":"builtins","traceback":"at 1"}}}"#;
     let seeds = vec![

@@ -111,7 +111,8 @@ mod tests {
             body: "[[], {}, {}]".into(),
             ..Envelope::default()
         };
-        Due::read(0, &Parked { due: parked.parse().unwrap(), envelope: Ok(envelope) }).unwrap().due
+        let parked = Parked { due: parked.parse().unwrap(), envelope: Ok(envelope) };
+        Due::read(0, &parked, &Accept::default(), Timestamp::UNIX_EPOCH).unwrap().due
     }
 
     #[test]

@@ -123,7 +123,7 @@ fn a_callback_that_names_no_queue_goes_where_its_route_leads() {
     let routed = settle_with(&[("/routes", serde_json::json!([{ "task": "b*", "queue": "letters" }]))]);
     let link = format!(r#""callbacks": [{}, {}]"#, signature("b.c", "2"), signature("c", "3"));
     let ending = ended(work(&link, "", Task::default()), Outcome::Success(Bytes::from_static(b"3")));
-    let Step { settlement, .. } = routed.ended(ending, NOW);
+    let (Step { settlement, .. }, _) = routed.ended(ending, NOW);
     let to: Vec<_> = settlement.sends.iter().map(|send| &send.to).collect();
     assert_eq!(to, [&Target::Queue("letters".to_owned()), &Target::Queue("mail".to_owned())]);
 }
@@ -132,7 +132,8 @@ fn a_callback_that_names_no_queue_goes_where_its_route_leads() {
 fn a_task_that_is_tried_again_stays_in_its_queue() {
     let routed = settle_with(&[("/routes", serde_json::json!([{ "task": "*", "queue": "letters" }]))]);
     let early = work("", "", Task { acks_early: true, ..Task::default() });
-    let Step { settlement, .. } = routed.ended(ended(early, Outcome::Retry(Retry::default(), None)), NOW);
+    let (Step { settlement, .. }, _) =
+        routed.ended(ended(early, Outcome::Retry(Retry::default(), None)), NOW);
     assert_eq!(settlement.sends[0].to, Target::Queue("mail".to_owned()));
 }
 
@@ -157,7 +158,7 @@ fn an_extended_document_says_what_its_task_was_called_with_and_by_whom_it_was_ru
         (Outcome::Retry(Retry::default(), None), "RETRY"),
         (Outcome::Rejected { requeue: false }, "FAILURE"),
     ] {
-        let Step { settlement, .. } = extended.ended(ended(work(Task::default()), outcome), NOW);
+        let (Step { settlement, .. }, _) = extended.ended(ended(work(Task::default()), outcome), NOW);
         assert_eq!(tells(&settlement), expected(status));
     }
     let revoked = crate::run::Revoked { tag: 7, work: work(Task::default()), signal: None };
@@ -169,7 +170,7 @@ fn a_step_that_does_not_run_is_told_of_with_its_arguments() {
     let extended = settle_with(&[("/results/extended", serde_json::json!(true))]);
     let chain = format!(r#""chain": [{}]"#, signature("b", "2"));
     let failed = Outcome::Failure(Exception::new("m", "K", "x"));
-    let Step { settlement, .. } = extended.ended(ended(work(&chain, "", Task::default()), failed), NOW);
+    let (Step { settlement, .. }, _) = extended.ended(ended(work(&chain, "", Task::default()), failed), NOW);
     let step = settlement.records.iter().find(|record| record.task_id == "2").unwrap();
     assert!(
         step.document.contains(r#""name": "b", "args": [], "kwargs": {}, "worker": null"#),
