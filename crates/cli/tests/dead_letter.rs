@@ -103,7 +103,7 @@ async fn letters_are_put_back_by_id_by_task_and_all() {
     fails(&redis.run(&["retry", "--id", "2"]), 1, "has no message with the id 2");
     // 4 does not say where it came from.
     let all = redis.run(&["retry", "--all"]);
-    fails(&all, 1, "1 messages of the dead-letter queue dead stay where they are");
+    fails(&all, 1, "the dead-letter queue dead keeps 1 of them");
     assert_eq!(String::from_utf8_lossy(&all.stdout), "1 message was put back.\n");
     assert_eq!((redis.length("mail").await, redis.length("dead").await), (2, 2));
     let dropped = text(&redis.run(&["drop", "--task", "tasks.add", "-o", "json"]));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use petiole_broker::lost::{deliveries, history};
+use petiole_broker::lost::{LostDelivery, deliveries, history};
 use petiole_broker::{Delivery, Start};
 use petiole_contract::pool::{self, Mode, Pool, RetryPolicy};
 use petiole_contract::template::{ParseError, Template};
@@ -396,10 +396,11 @@ pub(crate) fn revoked(message: Message, queue: usize) -> Discarded {
 /// Why a message is not run that its workers did not outlive.
 fn too_many_deliveries(lost: u32, headers: &Object) -> String {
     let workers = if lost == 1 { "1 worker has".to_owned() } else { format!("{lost} workers have") };
-    let last = history(headers).pop();
-    let last =
-        last.map(|it| format!("; the last one, {} ({}), at {:.0}: {}", it.worker, it.host, it.at, it.how));
-    format!("{workers} ended while it ran{}", last.unwrap_or_default())
+    let newest = history(headers).pop().map(|it| {
+        let LostDelivery { at, worker, host, how } = it;
+        format!("; the last one, {worker} ({host}), at {at:.0}: {how}")
+    });
+    format!("{workers} ended while it ran{}", newest.unwrap_or_default())
 }
 
 fn discard(

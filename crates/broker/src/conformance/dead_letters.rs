@@ -11,12 +11,17 @@ use crate::{Disposition, lost};
 
 const DEAD: &str = "mail.dead";
 
-/// Gives up all that waits, one after the other.
+/// Gives up all that waits.
 async fn give_up(worker: &Member, why: &str) -> Checked {
-    while let [delivery] = &worker.consumer.receive(1).await?[..] {
-        worker.consumer.settle(&[settlement(delivery, Disposition::DeadLetter(why.to_owned()))]).await?;
+    loop {
+        let taken = worker.consumer.receive(MANY).await?;
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let reason = || Disposition::DeadLetter(why.to_owned());
+        let batch: Vec<_> = taken.iter().map(|delivery| settlement(delivery, reason())).collect();
+        worker.consumer.settle(&batch).await?;
     }
-    Ok(())
 }
 
 fn names(letters: &[DeadLetter]) -> Vec<&str> {

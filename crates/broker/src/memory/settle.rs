@@ -27,13 +27,15 @@ impl State {
         for settlement in batch {
             settled.push(self.write(worker, settlement, results, now)?);
         }
+        let moves = |(settlement, settled): &(&Settlement, &Settled)| {
+            **settled == Settled::Done
+                && !matches!(settlement.disposition, Disposition::Keep | Disposition::Acked)
+        };
+        let all = batch.iter().zip(&settled).filter(moves).map(|(settlement, _)| settlement);
+        let (to_tails, others): (Vec<_>, Vec<_>) =
+            all.partition(|settlement| matches!(settlement.disposition, Disposition::DeadLetter(_)));
         // From the last to the first, so that what goes to the head keeps its order.
-        for (settlement, settled) in batch.iter().zip(&settled).rev() {
-            if *settled != Settled::Done
-                || matches!(settlement.disposition, Disposition::Keep | Disposition::Acked)
-            {
-                continue;
-            }
+        for settlement in to_tails.into_iter().chain(others.into_iter().rev()) {
             let held = self.live(&worker.incarnation, now)?.held.remove(&settlement.tag);
             if let Some(HeldMessage { queue, raw }) = held {
                 self.dispose(&worker.queues[queue], raw, &settlement.disposition, now);

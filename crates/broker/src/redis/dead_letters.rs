@@ -67,10 +67,10 @@ impl DeadLetters for RedisDeadLetters {
     async fn page(&self, queue: &str, offset: usize, limit: usize) -> Result<Page, BrokerError> {
         let (list, limit) = (self.keys.celery().list(queue, 0), limit.min(MOST_LETTERS));
         // Counted from the right end, where the oldest stands.
-        let (first, last) = (place(offset + limit), place(offset + 1));
+        let (newest, oldest) = (place(offset + limit), place(offset + 1));
         let mut ask = redis::pipe();
         ask.cmd("LLEN").arg(&list);
-        ask.cmd("LRANGE").arg(&list).arg(first).arg(last);
+        ask.cmd("LRANGE").arg(&list).arg(newest).arg(oldest);
         let (total, newest_first): (usize, Vec<Vec<u8>>) =
             self.connection.query_all(&ask).await.map_err(during("list dead letters"))?;
         let oldest_first = newest_first.into_iter().rev().enumerate();

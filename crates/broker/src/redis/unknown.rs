@@ -70,11 +70,10 @@ impl Search {
             connection.query(&scan).await.map_err(during("look for what a worker held"))?;
         self.cursor = cursor;
         for (tag, entry) in found {
-            match abandoned::parts(&entry) {
-                Some((_, _, queue)) => {
-                    self.queues.insert(queue);
-                }
-                None => tracing::warn!(tag, "an entry of unacked is not one of ours; it is left alone"),
+            if let Some((_, _, queue)) = abandoned::parts(&entry) {
+                self.queues.insert(queue);
+            } else {
+                tracing::warn!(tag, "an entry of unacked is not one of ours; it is left alone");
             }
         }
         Ok(())

@@ -99,8 +99,8 @@ pub enum DeadLetterError {
     },
     /// Messages do not say where they came from.
     #[error(
-        "{count} messages of the dead-letter queue {queue} stay where they are: Petiole did not put them there, and \
-         they do not say where they came from. Put them back by a client of the broker, or drop them"
+        "the dead-letter queue {queue} keeps {count} of them, which do not say where they came from: Petiole did not put \
+         them there. Put them back by a client of the broker, or drop them"
     )]
     Stuck {
         /// Its name.

@@ -1,6 +1,7 @@
 //! What is printed: tables for people, JSON for programs.
 
-use std::io::{self, ErrorKind, Write};
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Write as _};
 
 use clap::ValueEnum;
 use petiole_broker::dead_letter::{DeadLetter, Fate};
@@ -107,13 +108,14 @@ fn as_table(listed: &Listed) -> String {
     let mut text = String::new();
     for row in &rows {
         for (cell, width) in row.iter().zip(&widths) {
-            text.push_str(&format!("{cell:width$}  "));
+            // Writing into a string does not fail.
+            let _ = write!(text, "{cell:width$}  ");
         }
         text.push_str(&row[HEAD.len() - 1]);
         text.push('\n');
     }
     if listed.more {
-        text.push_str(&format!("There are more: {} in {}.\n", listed.total, plain(&listed.queue)));
+        let _ = writeln!(text, "There are more: {} in {}.", listed.total, plain(&listed.queue));
     }
     text
 }

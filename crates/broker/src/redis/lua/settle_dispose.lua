@@ -1,5 +1,10 @@
 -- The last part of settling: what becomes of the messages. See settle.lua.
 local released, held = {}, {}
+for i, item in ipairs(items) do
+  if scores[i] and item.fate == 'tail' then
+    redis.call('LPUSH', item.target, item.message)
+  end
+end
 -- From the last to the first: what is pushed last is served first.
 for i = #items, 1, -1 do
   local item = items[i]
@@ -7,8 +12,6 @@ for i = #items, 1, -1 do
   if scores[i] then
     if item.fate == 'head' then
       redis.call('RPUSH', item.target, item.message)
-    elseif item.fate == 'tail' then
-      redis.call('LPUSH', item.target, item.message)
     elseif item.fate == 'park' then
       park(item.target, item.messages, item.score, item.id, tags[i], item.message)
     end
