@@ -10,8 +10,8 @@
 --          follows the message in an entry of unacked, how many its lists give at first, '' for as many as there are;
 --          for each limit: task, how far apart its starts are in µs; for each list the number of its queue
 -- Returns  {when the next turn in a line is, in µs from now, -1 for none; then for each list or line that gave
---          something: {its queue's number, {the messages}, 1 when their starts are counted}}; they have the sequence
---          numbers from the first on. 0 when the lease has run out, false when it is lost
+--          something, once or in pieces: {its queue's number, {the messages}, 1 when their starts are counted}}; they
+--          have the sequence numbers from the first on. 0 when the lease has run out, false when it is lost
 local now, seconds, exactly = clock()
 local refused = refusal(KEYS[1], ARGV[1], now)
 if refused ~= nil then
@@ -21,6 +21,11 @@ end
 local prefix, left, sequence, slack = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local queues, limited = tonumber(ARGV[6]), tonumber(ARGV[7])
 local lists = #KEYS - 4 - 5 * queues
+
+-- Redis serves nobody else while messages are copied, so that large ones are taken few at a time: so many bytes are
+-- enough for a call. A list gives as many again as it has given, between these bounds, before its messages are weighed.
+local BYTES, LEAST, MOST = 4 * 1024 * 1024, 4, 32
+local bytes = 0
 
 -- Counted by hand: Lua finds the length of a table by searching for its end.
 local taken, entries, index, held, count = {-1}, {}, {}, {}, 0
@@ -35,6 +40,7 @@ local function take(queue, messages, counted)
     index[2 * count + 1] = seconds
     index[2 * count + 2] = tag
     sequences[before + at] = number
+    bytes = bytes + #message
     count = count + 1
   end
   held[queue] = sequences
@@ -76,16 +82,24 @@ for round = 1, shared and 2 or 1 do
     if left == 0 then
       break
     end
-    local queue = tonumber(ARGV[7 + 2 * (queues + limited) + list])
+    local queue, from = tonumber(ARGV[7 + 2 * (queues + limited) + list]), 0
     local most = left
     if round == 1 and quotas[queue] then
       most = math.min(left, quotas[queue])
     end
-    local messages = most > 0 and redis.call('RPOP', KEYS[4 + 5 * queues + list], most)
-    if messages then
+    while most > 0 and bytes < BYTES do
+      local piece = math.min(most, math.max(LEAST, math.min(from, MOST)))
+      local messages = redis.call('RPOP', KEYS[4 + 5 * queues + list], piece)
+      if not messages then
+        break
+      end
       take(queue, messages, 0)
+      from, most = from + #messages, most - #messages
       if quotas[queue] then
         quotas[queue] = quotas[queue] - #messages
+      end
+      if #messages < piece then
+        break
       end
     end
   end
