@@ -41,7 +41,8 @@ def worker(against: str, folder: Path, url: str, env: dict[str, str]) -> Iterato
         return
     command = [sys.executable, str(HERE / "handler.py")]
     pool = worker_pool(POOL, ["celery"], mode="Serve", concurrency=1, serve={"command": command}, tasks=TASKS)
-    with PetioleDev(folder / "dev", [task_queue("celery", url), pool]):
+    queue = task_queue("celery", url, results={"url": url, "extended": True})
+    with PetioleDev(folder / "dev", [queue, pool]):
         yield f"celery@{POOL}-0"
 
 
