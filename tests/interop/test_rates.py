@@ -57,12 +57,12 @@ def test_a_task_starts_as_often_as_its_limit_says(limited: Client) -> None:
 @pytest.mark.petiole("a Celery worker holds what waits for its turn, and takes nothing else meanwhile")
 def test_a_task_that_waits_for_its_turn_holds_up_no_other(limited: Client) -> None:
     limit(limited, "1/h")
-    [first, *others] = send(limited, "single", 4)
-    assert first.get(timeout=WITHIN)
+    results = send(limited, "single", 4)
     assert limited.task("add").apply_async((1, 2), queue="single").get(timeout=WITHIN) == 3
-    assert not any(result.ready() for result in others)
+    # One may have been the first in an hour.
+    assert sum(result.ready() for result in results) <= 1
     limit(limited, 0)
-    assert len(gaps(others)) == 2
+    assert len(gaps(results)) == 3
 
 
 @pytest.mark.parametrize("rate", ["0", 0, None, ""])
@@ -101,20 +101,21 @@ def test_a_task_with_a_countdown_counts_like_any_other(limited: Client) -> None:
 @pytest.mark.petiole("a Celery worker lists it as reserved, and revokes it when its turn has come")
 def test_a_task_that_waits_for_its_turn_stands_on_the_broker(limited: Client, redis_server: RedisServer) -> None:
     limit(limited, "1/h")
-    [first, second, third] = send(limited, "single", 3)
-    assert first.get(timeout=WITHIN)
+    # One may be the first in an hour.
+    results = {result.id: result for result in send(limited, "single", 3)}
 
     def scheduled() -> set[str]:
         answers = limited.app.control.inspect(timeout=1.0).scheduled() or {}
         return {entry["request"]["id"] for entries in answers.values() for entry in entries}
 
-    until("they are scheduled", lambda: {second.id, third.id} <= scheduled())
-    assert not {second.id, third.id} & set(wire.held(redis_server.client))
-    second.revoke()
+    waiting = until("they are scheduled", lambda: len(scheduled()) >= 2 and scheduled())
+    assert not waiting & set(wire.held(redis_server.client))
+    [revoked, other, *_] = (results[task_id] for task_id in waiting)
+    revoked.revoke()
     with pytest.raises(TaskRevokedError):
-        second.get(timeout=WITHIN)
+        revoked.get(timeout=WITHIN)
     limit(limited, 0)
-    assert third.get(timeout=WITHIN)
+    assert other.get(timeout=WITHIN)
 
 
 @pytest.mark.petiole("Celery counts for each worker by itself")

@@ -11,6 +11,9 @@ use super::state::{Asks, HeldMessage, Parked, State};
 use crate::rates::{microseconds, open};
 use crate::{BrokerError, OVERDUE, SLACK, Start, Turn, Worker};
 
+/// Long before any time of a clock.
+const NEVER: i64 = i64::MIN / 2;
+
 /// Between two looks at a line, in ms.
 const LOOK: i64 = 10;
 
@@ -26,7 +29,7 @@ pub(super) struct Lines {
 impl Lines {
     fn gate(&mut self, worker: &Worker, task: &str) -> &mut i64 {
         let pool = format!("{}/{}", worker.namespace, worker.pool);
-        self.gates.entry((pool, task.to_owned())).or_default()
+        self.gates.entry((pool, task.to_owned())).or_insert(NEVER)
     }
 }
 
