@@ -55,7 +55,7 @@ def retry(
     max_retries: int | None = None,
     **options: Any,
 ) -> NoReturn:
-    """`Task.retry`: the contract has a word for another attempt as it was; what is to change is sent as a new message."""
+    """`Task.retry`: another attempt as it was is a word of the contract; one that changes is sent as a new message."""
     if args is not None or kwargs is not None:
         try:
             celerys_retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, **options)

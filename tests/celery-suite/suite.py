@@ -11,9 +11,10 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 #: The modules whose tests are about what a worker does.
-MODULES = ("test_tasks", "test_canvas", "test_inspect", "test_group_chains", "test_redis_backend", "test_loader")
+#: That of the result client comes first: it counts the channels of all before it.
+MODULES = ("test_redis_backend", "test_inspect", "test_tasks", "test_canvas", "test_group_chains", "test_loader")
 #: Seconds for one test.
-TIMEOUT = 120
+TIMEOUT = 300
 
 
 @dataclass(frozen=True)

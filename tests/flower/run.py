@@ -2,8 +2,8 @@
 
     run.py [--against=celery] [--shots FOLDER]
 
-Each page must show what it is there for, leave no value out, and raise no error in the browser. `--shots` keeps a picture
-of each, to be held beside those of a stock Celery worker.
+Each page must show what it is there for, leave no value out, and raise no error in the browser. `--shots` keeps a
+picture of each, to be held beside those of a stock Celery worker.
 """
 
 import argparse

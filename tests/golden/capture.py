@@ -524,7 +524,10 @@ def run(app, client, tasks, version):
             signature.stamp(tenant="t1", labels=["a", "b"])
             signature.apply_async()
         extended.append(("extended with stamps", stamped))
+    extended.append(call("extended, expired", tasks.add, (1, 2), expires=past, group_id="group", parent_id="parent"))
     documents(app, client, "solo", extended, env={"GOLDEN_EXTENDED": "1"})
+    retried = [call("extended, retried", tasks.flaky)]
+    documents(app, client, "solo", retried, env={"GOLDEN_EXTENDED": "1"}, ready=("RETRY",))
     limits = [
         call("hard time limit", tasks.sleep, (30,), time_limit=1),
         call("hard time limit in fractions", tasks.sleep, (30,), time_limit=1.5),

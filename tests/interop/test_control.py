@@ -77,6 +77,111 @@ def test_the_queues_of_the_workers_are_known(client: Client, queue: str) -> None
     assert queue in {known["name"] for known in all_of(client, "active_queues")}
 
 
+def queues_of(client: Client, name: str) -> set[str]:
+    """The queues that this node takes from."""
+    known = client.app.control.inspect(destination=[name], timeout=1.0).active_queues() or {}
+    return {queue["name"] for queue in known.get(name, [])}
+
+
+def node_of(client: Client, queue: str) -> str:
+    """The name of a node that takes from this queue."""
+    known = answers(client, "active_queues")
+    return next(name for name, queues in known.items() if queue in {one["name"] for one in queues})
+
+
+def ok(replies: list[dict[str, Any]]) -> list[str]:
+    """What was answered well."""
+    return [answer["ok"] for reply in replies for answer in reply.values()]
+
+
+def test_a_worker_takes_from_another_queue_until_it_is_told_not_to(client: Client, queue: str) -> None:
+    node, more = node_of(client, queue), f"more-{queue}"
+    to = {"destination": [node], "reply": True, "timeout": 1.0}
+    result = client.task("add").apply_async((1, 2), queue=more)
+    assert ok(client.app.control.add_consumer(more, **to)) == [f"add consumer {more}"]
+    assert result.get(timeout=WITHIN) == 3
+    until("it is listed", lambda: more in queues_of(client, node))
+    assert ok(client.app.control.add_consumer(more, **to)) == [f"add consumer {more}"]
+
+    assert ok(client.app.control.cancel_consumer(more, **to)) == [f"no longer consuming from {more}"]
+    until("it is not listed any more", lambda: more not in queues_of(client, node))
+    later = client.task("add").apply_async((3, 4), queue=more)
+    assert client.task("add").apply_async((1, 1), queue=queue).get(timeout=WITHIN) == 2
+    assert not later.ready()
+    client.app.control.add_consumer(more, **to)
+    assert later.get(timeout=WITHIN) == 7
+    client.app.control.cancel_consumer(more, **to)
+
+
+def test_a_queue_that_is_added_is_bound_to_its_exchange(
+    client: Client, redis_server: RedisServer, queue: str
+) -> None:
+    node, more = node_of(client, queue), f"bound-{queue}"
+    to = {"destination": [node], "reply": True, "timeout": 1.0}
+    client.app.control.add_consumer(more, exchange=f"ex-{queue}", routing_key="key", **to)
+    until("it is bound", lambda: redis_server.client.exists(f"_kombu.binding.ex-{queue}"))
+    result = client.task("add").apply_async((1, 2), exchange=f"ex-{queue}", routing_key="key")
+    assert result.get(timeout=WITHIN) == 3
+    client.app.control.cancel_consumer(more, **to)
+
+
+def test_what_a_cancelled_queue_has_under_way_goes_on(client: Client, gate: Gate, queue: str) -> None:
+    node, more = node_of(client, queue), f"going-{queue}"
+    to = {"destination": [node], "reply": True, "timeout": 1.0}
+    client.app.control.add_consumer(more, **to)
+    result = running(client, gate, more)
+    client.app.control.cancel_consumer(more, **to)
+    until("it is cancelled", lambda: more not in queues_of(client, node))
+    gate.open()
+    assert result.get(timeout=WITHIN) == "x"
+
+
+def test_a_pool_grows_and_shrinks(client: Client, gate: Gate) -> None:
+    node = node_of(client, "single")
+    to = {"destination": [node], "reply": True, "timeout": 1.0}
+
+    def size() -> int:
+        return client.app.control.inspect(destination=[node], timeout=1.0).stats()[node]["pool"]["max-concurrency"]
+
+    before = size()
+    assert ok(client.app.control.pool_grow(1, **to)) == ["pool will grow"]
+    results = [client.task("gate").apply_async(gate.args(name), queue="single") for name in ("a", "b")]
+    until("both run", lambda: sorted(gate.started()) == ["a", "b"])
+    assert size() == before + 1
+    gate.open()
+    assert sorted(result.get(timeout=WITHIN) for result in results) == ["a", "b"]
+    until("it shrinks", lambda: "pool will shrink" in ok_or_error(client.app.control.pool_shrink(1, **to)))
+    assert size() == before
+
+
+def ok_or_error(replies: list[dict[str, Any]]) -> list[str]:
+    """What was answered."""
+    return [text for reply in replies for answer in reply.values() for text in answer.values()]
+
+
+@pytest.mark.petiole("Celery ends the idle processes that there are, and leaves the worker with fewer")
+def test_a_pool_does_not_shrink_below_what_runs(client: Client, gate: Gate) -> None:
+    node = node_of(client, "serve")
+    running(client, gate, "serve")
+    replies = client.app.control.pool_shrink(4, destination=[node], reply=True, timeout=1.0)
+    assert "at least one" in ok_or_error(replies)[0]
+    assert client.app.control.pool_grow(5000, destination=[node], reply=True, timeout=1.0)[0][node]["error"]
+    gate.open()
+
+
+def test_handlers_are_started_and_ended_with_the_pools_size(client: Client, gate: Gate) -> None:
+    node = node_of(client, "serve")
+    to = {"destination": [node], "reply": True, "timeout": 1.0}
+    assert ok(client.app.control.pool_grow(2, **to)) == ["pool will grow"]
+    names = [f"t{number}" for number in range(6)]
+    results = [client.task("gate").apply_async(gate.args(name), queue="serve") for name in names]
+    until("all run", lambda: sorted(gate.started()) == names)
+    gate.open()
+    assert sorted(result.get(timeout=WITHIN) for result in results) == names
+    until("it shrinks", lambda: "pool will shrink" in ok_or_error(client.app.control.pool_shrink(2, **to)))
+    assert client.task("add").apply_async((1, 2), queue="serve").get(timeout=WITHIN) == 3
+
+
 def test_the_tasks_of_the_workers_are_known(client: Client, queue: str) -> None:
     assert client.task("add").apply_async((1, 2), queue=queue).get(timeout=WITHIN) == 3
     until("it is registered", lambda: any(name.startswith("demo.add") for name in all_of(client, "registered")))

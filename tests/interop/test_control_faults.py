@@ -92,20 +92,17 @@ HOSTILE: dict[str, bytes] = {
 @pytest.mark.petiole("a stock worker is not asked to stand all of this")
 @pytest.mark.parametrize("what", HOSTILE)
 def test_a_request_that_is_none_harms_nobody(client: Client, redis_server: RedisServer, what: str) -> None:
-    before = client.app.control.ping(timeout=1.0)
     pids = pids_of(client)
-    assert redis_server.client.publish(CHANNEL, HOSTILE[what]) == len(before)
-    assert sorted(node for pong in client.app.control.ping(timeout=1.0) for node in pong) == sorted(
-        node for pong in before for node in pong
-    )
-    assert pids_of(client) == pids
+    assert redis_server.client.publish(CHANNEL, HOSTILE[what]) == len(pids)
+    # What takes long to read delays the next answer, and no more than that.
+    until("all nodes answer, as the processes that they were", lambda: pids_of(client) == pids)
     for queue in ("celery", "serve", "single"):
         assert client.task("add").apply_async((1, 2), queue=queue).get(timeout=WITHIN) == 3
 
 
 def pids_of(client: Client) -> dict[str, int]:
     """The process of each node: another one means that it was started again."""
-    return {node: stats["pid"] for node, stats in client.app.control.inspect(timeout=1.0).stats().items()}
+    return {node: stats["pid"] for node, stats in (client.app.control.inspect(timeout=1.0).stats() or {}).items()}
 
 
 @pytest.mark.petiole("an election of one node ends Celery's consumer")

@@ -1,12 +1,16 @@
 """Tasks that ask for another attempt, refuse their message, or say how far they are."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pools
 import pytest
 import wire
 from celery import chain, chord, group, states
-from celery.exceptions import ChordError, MaxRetriesExceededError
+from celery.exceptions import ChordError, MaxRetriesExceededError, NotRegistered
 from client import Client, Gate
+from rig.dev import PetioleDev
+from rig.manifests import worker_pool
 from rig.redis_server import RedisServer
 from rig.waiting import until
 
@@ -232,6 +236,23 @@ def test_a_message_that_its_task_refuses_goes_to_the_dead_letters(
     result = client.task("rejected").apply_async((str(tmp_path / "note"), False), queue=queue)
     until("it is a dead letter", lambda: result.id in wire.waiting(redis_server.client, "dead"))
     assert wire.record(redis_server.client, result.id)["result"]["exc_type"] == "Reject"
+
+
+@pytest.mark.petiole("Celery's policy belongs to the task's code, and a queue has none")
+def test_a_queue_s_policy_counts_where_the_pool_says_nothing_of_the_task(
+    own_client: Client, own_redis: RedisServer, start_petiole: Callable[..., PetioleDev]
+) -> None:
+    queue = pools.queue("serve", own_redis.url)
+    queue["spec"]["results"]["extended"] = True
+    queue["spec"]["retry"] = {"max": 2, "delay": "50ms", "onErrors": ["ValueError", "NotRegistered"]}
+    own = {"name": "demo.nobody", "retry": {"max": 1, "delay": "50ms", "onErrors": ["NotRegistered"]}}
+    serve = {"command": pools.SERVE}
+    start_petiole(queue, worker_pool("serve", ["serve"], mode="Serve", serve=serve, tasks=[own]))
+    for name, retries in (("demo.boom", 2), ("demo.nobody", 1), ("demo.stranger", 2)):
+        result = own_client.send(name, "x", queue="serve")
+        with pytest.raises((ValueError, NotRegistered)):
+            result.get(timeout=WITHIN)
+        assert result.retries == retries
 
 
 # Progress needs frames, which only handlers have. To Celery the queue is one as any other.

@@ -43,9 +43,9 @@ class Signing:
     known: Path
     stranger: Path
 
-    def call(self, signer: Path, queue: str, argument: str) -> tuple[str, dict]:
+    def call(self, signer: Path, queue: str, argument: str, digest: str = "sha256") -> tuple[str, dict]:
         """Sends a task signed by this one: its id, and what came of it."""
-        env = {**os.environ, "INTEROP_BROKER": self.redis.url, "INTEROP_SIGNER": str(signer)}
+        env = {**os.environ, "INTEROP_BROKER": self.redis.url, "INTEROP_SIGNER": str(signer), "INTEROP_DIGEST": digest}
         command = [sys.executable, own.HERE / "signed.py", queue, argument]
         env["PYTHONPATH"] = os.pathsep.join([str(own.HERE.parent), env.get("PYTHONPATH", "")])
         said = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
@@ -78,7 +78,7 @@ def signing(against: str, scratch: Path) -> Iterator[Signing]:
             *(pools.queue(name, redis.url) for name in ("celery", "serve", "both")),
             pools.exec_pool("exec", ["celery"], concurrency=2, accept=accept),
             pools.serve_pool("serve", ["serve"], concurrency=2, accept=accept),
-            pools.serve_pool("both", ["both"], accept={**accept, "content": ["json", "auth"]}),
+            pools.serve_pool("both", ["both"], accept={**accept, "content": ["json", "auth"], "digest": "sha512"}),
         ]
         with own.workers(against, redis, resources, {}):
             yield signing
@@ -112,7 +112,7 @@ def test_a_message_that_nobody_has_signed_is_refused_and_kept(signing: Signing, 
 
 
 @pytest.mark.petiole("a Celery worker that verifies signatures takes nothing else")
-def test_a_pool_may_take_both(signing: Signing, plain: Client) -> None:
-    _, value = signing.call(signing.known, "both", "signed")
+def test_a_pool_may_take_both_and_another_digest(signing: Signing, plain: Client) -> None:
+    _, value = signing.call(signing.known, "both", "signed", digest="sha512")
     assert value == {"args": ["signed"], "kwargs": {}}
     assert plain.task("add").apply_async((1, 2), queue="both").get(timeout=WITHIN) == 3

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
         "auth is for signed messages, and needs certificatesFrom: the Secret with the certificates of those who may sign"),
     validation = ("!has(self.certificatesFrom) || 'auth' in self.content",
         "certificatesFrom is for signed messages: add auth to content, or leave certificatesFrom out"),
+    validation = ("self.digest == 'sha256' || 'auth' in self.content",
+        "digest is for signed messages: add auth to content, or leave digest out"),
     validation = ("!self.onlySigned || 'auth' in self.content",
         "onlySigned is for signed messages: add auth to content, or leave onlySigned out")
 )]
@@ -29,6 +31,10 @@ pub struct Accept {
     /// The certificates of those who may sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates_from: Option<CertificatesFrom>,
+    /// The hash under the signatures (`digest` of Celery's `app.setup_security`). Messages do not name it: write what their
+    /// senders have.
+    #[serde(default)]
+    pub digest: Digest,
     /// Whether messages that are not signed are refused, whatever else content has. What workers themselves send, such as
     /// the next step of a chain, is not signed.
     #[serde(default)]
@@ -44,12 +50,26 @@ pub enum Content {
     Json,
     /// YAML.
     Yaml,
-    /// MessagePack.
+    /// `MessagePack`.
     Msgpack,
     /// Python's pickle.
     Pickle,
     /// Signed, whatever it holds.
     Auth,
+}
+
+/// The hash under signatures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Digest {
+    /// SHA-256, Celery's default.
+    #[default]
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
 }
 
 /// Where certificates are.
@@ -78,7 +98,12 @@ impl Accept {
 
 impl Default for Accept {
     fn default() -> Self {
-        Self { content: Self::default_content(), certificates_from: None, only_signed: false }
+        Self {
+            content: Self::default_content(),
+            certificates_from: None,
+            digest: Digest::default(),
+            only_signed: false,
+        }
     }
 }
 
@@ -95,6 +120,17 @@ impl Content {
     }
 }
 
+impl Digest {
+    /// As Celery's `security_digest` calls it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +139,9 @@ mod tests {
     fn a_form_is_called_as_it_is_written() {
         for content in [Content::Json, Content::Yaml, Content::Msgpack, Content::Pickle, Content::Auth] {
             assert_eq!(serde_json::to_value(content).unwrap(), content.as_str());
+        }
+        for digest in [Digest::Sha256, Digest::Sha384, Digest::Sha512] {
+            assert_eq!(serde_json::to_value(digest).unwrap(), digest.as_str());
         }
     }
 }

@@ -289,6 +289,7 @@ fn forms_of_messages_that_cannot_be_meant_are_refused() {
         json!({ "content": ["json", "yaml", "msgpack", "pickle"] }),
         json!({ "content": ["auth"], "certificatesFrom": certificates() }),
         json!({ "content": ["json", "auth"], "certificatesFrom": certificates(), "onlySigned": true }),
+        json!({ "content": ["auth"], "certificatesFrom": certificates(), "digest": "sha512" }),
     ] {
         accepted(&serve(good));
     }
@@ -297,6 +298,7 @@ fn forms_of_messages_that_cannot_be_meant_are_refused() {
         (json!({ "content": ["auth"] }), "auth is for signed messages, and needs certificatesFrom"),
         (json!({ "certificatesFrom": certificates() }), "add auth to content, or leave certificatesFrom out"),
         (json!({ "onlySigned": true }), "add auth to content, or leave onlySigned out"),
+        (json!({ "digest": "sha512" }), "add auth to content, or leave digest out"),
         (json!({ "contents": ["json"] }), "accept.contents: there is no such field"),
     ] {
         refused(&serve(bad), says);

@@ -37,8 +37,13 @@ async fn main() -> Outcome<()> {
         let config = Config { results: Some(endpoint.clone()), ..Config::new(endpoint.clone(), worker) };
         let lease = Arc::new(RedisLease::register(config.clone()).await?);
         let consumer = Arc::new(RedisConsumer::connect(config).await?);
-        let member =
-            Member { consumer: consumer.clone(), attempts: consumer.clone(), parking: consumer, lease };
+        let member = Member {
+            consumer: consumer.clone(),
+            attempts: consumer.clone(),
+            parking: consumer.clone(),
+            rates: consumer,
+            lease,
+        };
         let (before, start) = (cpu(&admin).await?, Instant::now());
         let done = work(&member, batch, marks).await?;
         let (used, time) = (cpu(&admin).await? - before, start.elapsed());

@@ -9,9 +9,11 @@ pub mod chord;
 pub mod dead_letters;
 pub mod depths;
 pub mod follow_ups;
+pub mod intake;
 pub mod lease;
 pub mod mailbox;
 pub mod park;
+pub mod rates;
 pub mod receive;
 pub mod revocations;
 pub mod settle;
@@ -28,8 +30,8 @@ use petiole_results::{Precedence, Record, Store};
 use crate::dead_letter::DeadLetters;
 use crate::exchange::Binding;
 use crate::{
-    Address, Attempts, Consumer, Delivery, Disposition, Inspector, Lease, Mailbox, Outgoing, Parking,
-    QueueName, Revocations, Settlement, Tag, Target, Worker,
+    Address, Attempts, Consumer, Delivery, Disposition, Inspector, Intake, Lease, Mailbox, Outgoing, Parking,
+    QueueName, Rates, Revocations, Settlement, Tag, Target, Worker,
 };
 
 /// What a check says when it could not be made. What does not hold panics.
@@ -38,8 +40,8 @@ pub type Checked<T = ()> = Result<T, Box<dyn Error>>;
 /// A broker under test.
 #[async_trait(?Send)]
 pub trait Subject {
-    /// Registers a worker.
-    async fn register(&self, worker: Worker) -> Checked<Member>;
+    /// Registers a worker that takes what this says.
+    async fn register(&self, worker: Worker, intake: Intake) -> Checked<Member>;
     /// The mailbox of the node of this name, in Celery's default namespace.
     fn mailbox(&self, node: &str) -> Arc<dyn Mailbox>;
     /// The queues that an exchange feeds under this routing key, in alphabetical order.
@@ -83,6 +85,8 @@ pub struct Member {
     pub attempts: Arc<dyn Attempts>,
     /// What is parked of its queues.
     pub parking: Arc<dyn Parking>,
+    /// Its tasks that have a limit.
+    pub rates: Arc<dyn Rates>,
     /// Its lease.
     pub lease: Arc<dyn Lease>,
 }
@@ -172,14 +176,19 @@ fn all_redelivered(deliveries: &[Delivery]) -> bool {
 
 /// Registers a worker of this name that takes from `mail` and `print`.
 async fn worker(subject: &dyn Subject, incarnation: &str) -> Checked<Member> {
-    let worker = Worker {
+    let intake = Intake::strict(&[queue("mail"), queue("print")]);
+    subject.register(known(incarnation, &intake), intake).await
+}
+
+/// A worker of this name that takes what this says.
+fn known(incarnation: &str, intake: &Intake) -> Worker {
+    Worker {
         incarnation: incarnation.to_owned(),
         namespace: "default".to_owned(),
         pool: "pool".to_owned(),
         host: format!("host-{incarnation}"),
-        queues: vec![queue("mail"), queue("print")],
-    };
-    subject.register(worker).await
+        queues: intake.queues(),
+    }
 }
 
 /// Publishes messages of priority 0 to `mail`.
@@ -247,6 +256,25 @@ macro_rules! conformance {
             chord::a_claim_that_ran_out_is_taken_by_the_next_part,
             chord::a_part_that_comes_after_the_body_does_nothing,
             chord::a_chord_that_was_completed_without_an_answer_sends_one_body,
+            intake::each_queue_has_its_share,
+            intake::priorities_are_strict_inside_a_queue_that_has_a_share,
+            intake::what_an_empty_queue_leaves_is_taken_from_the_others,
+            intake::a_queue_that_is_added_is_taken_from,
+            intake::what_is_held_of_an_added_queue_goes_back_when_its_worker_ends,
+            intake::what_is_held_of_an_added_queue_goes_back_when_its_worker_gives_up,
+            intake::a_queue_that_is_cancelled_keeps_what_it_has,
+            rates::a_task_starts_as_often_as_its_limit_allows,
+            rates::those_in_line_come_in_their_order_and_are_counted,
+            rates::the_most_urgent_stand_first_in_line,
+            rates::another_limit_counts_at_once,
+            rates::a_limit_counts_over_the_workers_of_a_pool,
+            rates::starts_that_were_not_made_do_not_add_up,
+            rates::waiting_ends_when_a_turn_comes,
+            rates::who_leaves_the_line_leaves_no_gap,
+            rates::a_line_that_nobody_serves_goes_back_to_its_queue,
+            rates::a_counted_message_whose_worker_ends_asks_again,
+            rates::a_worker_that_lost_its_lease_starts_nothing,
+            rates::a_message_that_is_gone_does_not_start,
             park::a_parked_message_comes_back_at_its_time,
             park::a_parked_message_is_next_in_its_priority,
             park::messages_of_one_text_are_parked_apart,

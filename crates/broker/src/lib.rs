@@ -8,9 +8,10 @@
 //!
 //! - [`Consumer`]: what a worker does with messages. [`Lease`]: how it says that it lives. [`Inspector`]: what the
 //!   operator sees and does. [`Attempts`]: which of its attempts have begun. [`Parking`]: what waits for its time. [`Mailbox`]: remote control and events.
-//!   [`Revocations`]: what is revoked. [`mod@conformance`] is their suite, run against every back end.
+//!   [`Revocations`]: what is revoked. [`Rates`]: how often tasks start. [`mod@conformance`] is their suite, run against every back end.
 //! - [`memory`]: a broker inside the process, for tests.
 //! - [`redis`]: kombu's Redis transport, with leases and fencing tags.
+//! - [`Intake`]: from which queues a worker takes, in which order.
 //! - [`dead_letter`]: what was given up, looked at and put back.
 //! - [`Settlement`]: what a worker has written when a task has ended: follow-ups, results, counts of chords, and what
 //!   becomes of the message.
@@ -25,14 +26,17 @@ mod attempts;
 pub mod conformance;
 pub mod dead_letter;
 pub mod exchange;
+mod intake;
 pub mod lost;
 mod mailbox;
 pub mod memory;
 pub mod message;
 mod parking;
+mod rates;
 pub mod redis;
 mod revocations;
 mod settlement;
+mod shares;
 
 use std::time::Duration;
 
@@ -41,9 +45,12 @@ use petiole_protocol::envelope::{Envelope, Malformed};
 use serde::{Deserialize, Serialize};
 
 pub use self::attempts::Attempts;
+pub use self::intake::{Intake, Order};
 pub use self::mailbox::{Address, BoundQueue, Heard, Inbox, Mailbox, Node};
 pub use self::parking::{MOST_LISTED, Parked, Parking};
+pub use self::rates::{OVERDUE, Rates, SLACK, Start, Turn};
 pub use self::revocations::{MOST_REVOKED, REVOKED_FOR, ReadUntil, Revocations, Revoked};
+pub use self::shares::LAG;
 pub use crate::settlement::{Disposition, Outgoing, Refusal, Settled, Settlement, Target};
 
 /// Between two renewals of a lease: three of them may fail before it ends.
@@ -63,8 +70,10 @@ pub type Tag = u64;
 pub struct Delivery {
     /// By which it is settled.
     pub tag: Tag,
-    /// Index into the queues that the consumer was made with.
+    /// Index into the queues of the consumer's [`Intake`].
     pub queue: usize,
+    /// It stood in the line of its task, and its start is counted: see [`Rates`].
+    pub counted: bool,
     /// The message; or why its bytes are none.
     pub envelope: Result<Envelope, Malformed>,
 }
@@ -72,7 +81,8 @@ pub struct Delivery {
 /// What a worker does with messages.
 #[async_trait]
 pub trait Consumer: Send + Sync {
-    /// Takes at most `want` messages, the most urgent first, without waiting for any. Fails with
+    /// Takes at most `want` messages, without waiting for any: first those whose turn has come in the line of their
+    /// task, then as the consumer's [`Intake`] orders its queues, the most urgent first. Fails with
     /// [`BrokerError::LeaseLost`] when this incarnation's lease was swept, with [`BrokerError::LeaseEnded`] as long
     /// as it has run out.
     async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError>;
@@ -135,6 +145,14 @@ pub struct Worker {
     pub host: String,
     /// The queues that it takes from, the most urgent first.
     pub queues: Vec<QueueName>,
+}
+
+impl Worker {
+    /// What is written down of it on the broker.
+    pub(crate) fn described(&self) -> Result<String, BrokerError> {
+        serde_json::to_string(self)
+            .map_err(|error| BrokerError::Endpoint(format!("the worker cannot be described: {error}")))
+    }
 }
 
 /// What stands in a queue.

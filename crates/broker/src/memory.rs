@@ -1,6 +1,7 @@
 //! A broker inside the process, for tests: the same rules as on Redis, under a clock that the test holds.
 
 mod dead_letters;
+mod lines;
 mod mail;
 mod mailbox;
 mod parking;
@@ -24,7 +25,7 @@ use self::state::State;
 pub use self::worker::MemoryWorker;
 use crate::exchange::Binding;
 use crate::lost::End;
-use crate::{BrokerError, Depth, Hazard, Inspector, QueueName, Tag, Worker, message};
+use crate::{BrokerError, Depth, Hazard, Inspector, Intake, QueueName, Tag, Worker, message};
 
 /// Says what time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -81,9 +82,16 @@ impl MemoryBroker {
 
     /// Registers a worker: it consumes, and has a lease.
     pub fn register(&self, worker: Worker) -> Result<MemoryWorker, BrokerError> {
+        let intake = Intake::strict(&worker.queues);
+        self.register_with(worker, intake)
+    }
+
+    /// The same; it takes what this says.
+    pub fn register_with(&self, worker: Worker, intake: Intake) -> Result<MemoryWorker, BrokerError> {
+        let worker = Worker { queues: intake.queues(), ..worker };
         let length = milliseconds(self.0.lease);
         self.change("register the worker", |state, now| state.register(&worker, now + length))?;
-        Ok(MemoryWorker::new(self.clone(), worker))
+        Ok(MemoryWorker::new(self.clone(), worker, intake))
     }
 
     /// Puts a message behind the others of its priority, as a client does.

@@ -10,7 +10,7 @@
 //!
 //! - [`RedisConsumer`]: receive (`receive.rs`), settle (`settle.rs`, with what is sent and
 //!   stored in `effects.rs` and `exchanges.rs`), adopt (`adopt.rs`), wait (`watch.rs`); which attempts have begun
-//!   (`attempts.rs`); what is parked (`parking.rs`).
+//!   (`attempts.rs`); what is parked (`parking.rs`); tasks with a limit (`rates.rs`); a change of its queues (`table.rs`).
 //! - [`RedisLease`]: register, beat, sweep, release (`lease.rs`); putting messages back (`restore.rs`), also those
 //!   that Celery's workers abandoned (`abandoned.rs`), and those of a worker of which nothing is known (`unknown.rs`).
 //! - [`RedisInspector`]: depths, workers, end, hazards (`inspect.rs`), giving a queue up (`give_up.rs`).
@@ -35,11 +35,13 @@ mod lease;
 mod listening;
 mod mailbox;
 mod parking;
+mod rates;
 mod receive;
 mod restore;
 mod revocations;
 mod scripts;
 mod settle;
+mod table;
 mod tag;
 mod under_way;
 mod unknown;
@@ -59,7 +61,7 @@ use self::keys::Keys;
 pub use self::lease::RedisLease;
 pub use self::mailbox::{MailboxConfig, RedisMailbox};
 pub use self::revocations::RedisRevocations;
-use crate::{BEAT, BrokerError, LEASE, QueueName, Worker};
+use crate::{BEAT, BrokerError, Intake, LEASE, QueueName, Worker};
 
 /// kombu's default: after this long, a message that a Celery worker holds is delivered again.
 pub const VISIBILITY_TIMEOUT: Duration = Duration::from_hours(1);
@@ -71,8 +73,10 @@ pub struct Config {
     pub broker: Endpoint,
     /// The result store, when it is Redis too: if it is the broker's server, results are stored by the commit.
     pub results: Option<Endpoint>,
-    /// Who the worker is, and its queues.
+    /// Who the worker is. Its queues are those of `intake`.
     pub worker: Worker,
+    /// What it takes: the same for its lease and its consumer.
+    pub intake: Intake,
     /// Between two renewals of its lease; [`BEAT`].
     pub beat: Duration,
     /// How long its lease lasts; [`LEASE`].
@@ -89,12 +93,18 @@ impl Config {
         Self {
             broker,
             results: None,
+            intake: Intake::strict(&worker.queues),
             worker,
             beat: BEAT,
             lease: LEASE,
             visibility_timeout: VISIBILITY_TIMEOUT,
             timeouts: Timeouts::default(),
         }
+    }
+
+    /// The worker with its queues as they are now.
+    fn worker(&self) -> Worker {
+        Worker { queues: self.intake.queues(), ..self.worker.clone() }
     }
 
     fn check(&self) -> Result<(), BrokerError> {
@@ -105,7 +115,7 @@ impl Config {
                 "a worker cannot be called {name:?}: write letters, digits, '-', '_' and '.'"
             )));
         }
-        if self.worker.queues.is_empty() {
+        if self.intake.queues().is_empty() {
             return Err(BrokerError::Endpoint("a worker needs at least one queue: name one".to_owned()));
         }
         Ok(())
@@ -124,6 +134,10 @@ struct Queue {
     messages: String,
     /// List: its messages of step 0.
     list: String,
+    /// Its lists, each with its step, the most urgent first.
+    lists: Vec<(u8, String)>,
+    /// Set: the tasks that have a line.
+    lines: String,
     /// What follows the message in an entry of `unacked`: the anonymous exchange, and the queue as routing key.
     tail: String,
 }
@@ -135,11 +149,19 @@ impl Queue {
             parked: keys.parked(&name.name),
             messages: keys.parked_messages(&name.name),
             list: keys.celery().list(&name.name, 0),
+            lists: in_steps(keys, name),
+            lines: keys.lines(&name.name),
             tail: format!(",\"\",{}]", quote(&name.name)),
             name: name.clone(),
         };
         worker.queues.iter().map(queue).collect()
     }
+}
+
+fn in_steps(keys: &Keys, queue: &QueueName) -> Vec<(u8, String)> {
+    let mut steps = queue.priority_steps.clone();
+    steps.sort_unstable();
+    steps.into_iter().map(|step| (step, keys.celery().list(&queue.name, step))).collect()
 }
 
 /// The message in an entry of `unacked` that one of ours wrote: `[` message tail.

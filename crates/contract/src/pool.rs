@@ -85,6 +85,9 @@ pub struct Accept {
     /// A folder with the PEM certificates of those who may sign, read at start; `auth` needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<PathBuf>,
+    /// The hash under the signatures, by its name in Celery's `security_digest`; `sha256`, when it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// Messages that are not signed are refused.
     #[serde(default, skip_serializing_if = "is_off")]
     pub only_signed: bool,
@@ -99,7 +102,7 @@ impl Accept {
 impl Default for Accept {
     /// Celery's.
     fn default() -> Self {
-        Self { content: vec!["json".to_owned()], certificates: None, only_signed: false }
+        Self { content: vec!["json".to_owned()], certificates: None, digest: None, only_signed: false }
     }
 }
 

@@ -25,9 +25,12 @@ pub type Keys = BTreeMap<String, Vec<u8>>;
 /// What was read. It never leaves the process, not even to its log.
 #[derive(Default)]
 pub struct Secrets {
-    keys: Mutex<BTreeMap<(String, SecretKeyRef), Read<Vec<u8>>>>,
-    whole: Mutex<BTreeMap<(String, String), Read<Keys>>>,
+    keys: Cache<SecretKeyRef, Vec<u8>>,
+    whole: Cache<String, Keys>,
 }
+
+/// By namespace, and what was asked for there.
+type Cache<K, T> = Mutex<BTreeMap<(String, K), Read<T>>>;
 
 struct Read<T> {
     at: Instant,

@@ -429,6 +429,7 @@ fn our_document(capture: &Capture, envelope: &Envelope, message: &Message, their
     let now = done.as_deref().map(|done| time::parse(done).unwrap()).unwrap_or_default();
     let result = theirs.get("result").unwrap().as_bytes();
     let id = &message.id;
+    let itself = [format!("[[{}, null], null]", quote(id))];
     let exception;
     let document = match &*text("status").unwrap() {
         "STARTED" => {
@@ -440,10 +441,11 @@ fn our_document(capture: &Capture, envelope: &Envelope, message: &Message, their
         ended => {
             let raised = our_exception(&capture.case, message, &Object::read(result).unwrap());
             exception = raised.with_traceback(text("traceback").map(Into::into));
-            if ended == "REVOKED" {
-                Document::revoked(id, &exception, now)
-            } else {
-                Document::failure(id, &exception, now)
+            match ended {
+                "REVOKED" => Document::revoked(id, &exception, now),
+                // Celery counts the message that it sends to itself among the task's children.
+                "RETRY" => Document::retry(id, Some(&exception)).children(Some(&itself)),
+                _ => Document::failure(id, &exception, now),
             }
         }
     };
@@ -469,7 +471,7 @@ fn our_exception(case: &str, message: &Message, theirs: &Object) -> Exception {
     let first = args.first().and_then(|arg| json::string(arg)).unwrap_or_default();
     match case {
         "unknown task" => Exception::not_registered(&message.task),
-        "expired" | "expired in a group" => Exception::expired(),
+        "expired" | "expired in a group" | "extended, expired" => Exception::expired(),
         "hard time limit" | "hard time limit in fractions" => {
             Exception::time_limit_exceeded(message.limits.hard.unwrap())
         }

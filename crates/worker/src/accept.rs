@@ -6,7 +6,7 @@ use std::sync::Arc;
 use petiole_contract::pool::{Mode, Pool};
 use petiole_protocol::message::{Accept, NotAcceptable};
 use petiole_protocol::serial::Serializer;
-use petiole_protocol::signed::{BadCertificate, Certificates};
+use petiole_protocol::signed::{BadCertificate, Certificates, Digest};
 
 /// Why a worker cannot read what its pool's file asks for.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum AcceptError {
         #[source]
         source: BadCertificate,
     },
+    /// There is no such hash.
+    #[error("no hash under signatures is called {0:?}: sha256, sha384 and sha512 are known")]
+    Digest(String),
     /// The forms cannot be had together.
     #[error("failed to understand which forms of messages are read")]
     Forms(#[source] NotAcceptable),
@@ -49,7 +52,7 @@ pub enum AcceptError {
 /// Reads the certificates that the pool's file names, and says what messages are read.
 pub fn accept(pool: &Pool) -> Result<Accept, AcceptError> {
     let certificates = match &pool.accept.certificates {
-        Some(folder) => Some(Arc::new(certificates(folder)?)),
+        Some(folder) => Some(Arc::new(certificates(folder, digest(pool)?)?)),
         None => None,
     };
     let names = pool.accept.content.iter().map(String::as_str);
@@ -60,9 +63,14 @@ pub fn accept(pool: &Pool) -> Result<Accept, AcceptError> {
     if pool.accept.only_signed { accept.only_signed().map_err(AcceptError::Forms) } else { Ok(accept) }
 }
 
-fn certificates(folder: &Path) -> Result<Certificates, AcceptError> {
+fn digest(pool: &Pool) -> Result<Digest, AcceptError> {
+    let Some(name) = &pool.accept.digest else { return Ok(Digest::default()) };
+    Digest::named(name).ok_or_else(|| AcceptError::Digest(name.clone()))
+}
+
+fn certificates(folder: &Path, digest: Digest) -> Result<Certificates, AcceptError> {
     let failed = |source| AcceptError::Folder { path: folder.to_owned(), source };
-    let mut certificates = Certificates::default();
+    let mut certificates = Certificates::new(digest);
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         // The kubelet keeps a mounted Secret in folders whose names begin with a dot, and links to its keys.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use petiole_broker::Delivery;
 use petiole_broker::lost::{LostDelivery, deliveries, history};
+use petiole_broker::{Delivery, Start};
 use petiole_contract::pool::{self, Mode, Pool, RetryPolicy};
 use petiole_contract::template::{ParseError, Template};
 use petiole_process::log::Chain;
 use petiole_protocol::canvas::builtin::{Builtin, Mapping, accumulate, chain};
-use petiole_protocol::control::NoPattern;
+use petiole_protocol::control::{InvalidRate, NoPattern, RateLimit};
 use petiole_protocol::json::Object;
 use petiole_protocol::message::{Accept, Message};
 use petiole_protocol::record::Exception;
@@ -27,6 +27,8 @@ use crate::work::{Limits, Plan, Work};
 pub enum Admission {
     /// It runs.
     Run(Box<Work>),
+    /// It runs as soon as its task's limit allows that, which the broker says.
+    Limited(Box<Work>, Start),
     /// It is one of Celery's own, and has ended without running.
     Ended(Box<Work>, Outcome),
     /// It waits on the broker until then.
@@ -90,6 +92,14 @@ pub enum PoolError {
         /// Why.
         source: ParseError,
     },
+    /// A task's rate limit is none.
+    #[error("failed to read the rate limit of task {task}")]
+    Rate {
+        /// The task.
+        task: String,
+        /// Why.
+        source: InvalidRate,
+    },
     /// A pattern cannot be matched.
     #[error("failed to read the route of the tasks {task}")]
     Route {
@@ -128,6 +138,8 @@ pub struct Admit {
     defaults: pool::Limits,
     /// What remote control has set, by task.
     set: HashMap<String, Limits>,
+    /// How often tasks start, also as remote control has set it. None is without a limit.
+    rates: HashMap<String, RateLimit>,
 }
 
 impl Admit {
@@ -147,14 +159,23 @@ impl Admit {
             retry: Arc::new(queue.retry.clone().unwrap_or_default()),
             max_deliveries: queue.max_deliveries,
         };
-        Ok(Self {
+        let mut admit = Self {
             accept,
             plans: pool.tasks.iter().map(plan).collect::<Result<_, _>>()?,
             unlisted: matches!(pool.mode, Mode::Serve { .. }).then(Arc::default),
             queues: pool.queues.iter().map(queue).collect(),
             defaults: pool.defaults.clone(),
             set: HashMap::new(),
-        })
+            rates: HashMap::new(),
+        };
+        for (task, text) in
+            pool.tasks.iter().filter_map(|(name, task)| Some((name, task.rate_limit.as_ref()?)))
+        {
+            let limit =
+                RateLimit::parse(text).map_err(|source| PoolError::Rate { task: task.clone(), source })?;
+            admit.rate(task.clone(), limit);
+        }
+        Ok(admit)
     }
 
     /// The name of a task as a metric's label: bounded by what the pool lists.
@@ -173,8 +194,52 @@ impl Admit {
         self.set.insert(task, limits);
     }
 
+    /// Sets how often a task starts.
+    pub fn rate(&mut self, task: String, limit: RateLimit) {
+        match limit.per_second() {
+            Some(_) => self.rates.insert(task, limit),
+            None => self.rates.remove(&task),
+        };
+    }
+
+    /// How often tasks start that have a limit.
+    pub fn rates(&self) -> &HashMap<String, RateLimit> {
+        &self.rates
+    }
+
+    /// Another queue is taken from: nothing stands of it in the pool's file, and its tasks are given up like those of the
+    /// first queue.
+    pub fn consume(&mut self, queue: usize) {
+        if queue >= self.queues.len() {
+            let max_deliveries = self.queues.first().and_then(|first| first.max_deliveries);
+            let limits = pool::Limits::default;
+            self.queues.resize_with(queue + 1, || Queue {
+                limits: limits(),
+                retry: Arc::default(),
+                max_deliveries,
+            });
+        }
+    }
+
     /// Decides on one message.
     pub fn admit(&self, delivery: Delivery, revoked: &Revoked, now: Timestamp) -> Admission {
+        let (tag, counted) = (delivery.tag, delivery.counted);
+        match self.decide(delivery, revoked, now) {
+            Admission::Run(work) if !counted && self.rates.contains_key(&work.message.task) => {
+                let message = &work.message;
+                let start = Start {
+                    tag,
+                    task: message.task.clone(),
+                    id: message.id.clone(),
+                    priority: message.priority.unwrap_or_default(),
+                };
+                Admission::Limited(work, start)
+            }
+            decided => decided,
+        }
+    }
+
+    fn decide(&self, delivery: Delivery, revoked: &Revoked, now: Timestamp) -> Admission {
         let queue = delivery.queue;
         let envelope = match delivery.envelope {
             Ok(envelope) => envelope,
@@ -213,8 +278,7 @@ impl Admit {
             return discard(message, queue, reason::EXPIRED, "it has expired", told, false);
         }
         if revoked.is_revoked(&message, now).is_some() {
-            let told = Told::Revoked(Exception::revoked());
-            return discard(message, queue, reason::REVOKED, "it was revoked", told, false);
+            return Admission::Discard(Box::new(self::revoked(message, queue)));
         }
         let lost = if message.redelivered { deliveries(&envelope.headers) } else { 0 };
         let most = self.queues.get(queue).and_then(|queue| queue.max_deliveries).unwrap_or(u32::MAX).max(1);
@@ -323,6 +387,12 @@ impl Admit {
     }
 }
 
+/// A message whose task was revoked before it ran.
+pub(crate) fn revoked(message: Message, queue: usize) -> Discarded {
+    let told = Told::Revoked(Exception::revoked());
+    discarded(message, queue, reason::REVOKED, "it was revoked", told, false)
+}
+
 /// Why a message is not run that its workers did not outlive.
 fn too_many_deliveries(lost: u32, headers: &Object) -> String {
     let workers = if lost == 1 { "1 worker has".to_owned() } else { format!("{lost} workers have") };
@@ -341,8 +411,19 @@ fn discard(
     told: Told,
     dead_letter: bool,
 ) -> Admission {
+    Admission::Discard(Box::new(discarded(message, queue, reason, why, told, dead_letter)))
+}
+
+fn discarded(
+    message: Message,
+    queue: usize,
+    reason: &'static str,
+    why: impl Into<Cow<'static, str>>,
+    told: Told,
+    dead_letter: bool,
+) -> Discarded {
     let why = why.into().into_owned();
-    Admission::Discard(Box::new(Discarded {
+    Discarded {
         reason,
         why,
         id: Some(message.id.clone()),
@@ -351,7 +432,7 @@ fn discard(
         message: Some(Box::new(message)),
         told,
         dead_letter,
-    }))
+    }
 }
 
 #[cfg(test)]
@@ -395,7 +476,7 @@ mod tests {
         message["headers"]["task"] = json!(task);
         message["headers"]["timelimit"] = own;
         let envelope = Envelope::from_redis(message.to_string().as_bytes());
-        let delivery = Delivery { tag: 1, queue, envelope };
+        let delivery = Delivery { tag: 1, queue, counted: false, envelope };
         match admit.admit(delivery, &Revoked::default(), Timestamp::UNIX_EPOCH) {
             Admission::Run(work) => (work.limits.hard, work.limits.soft),
             other => panic!("{other:?}"),
@@ -449,7 +530,7 @@ mod tests {
             message["headers"][name] = value;
         }
         let envelope = Envelope::from_redis(message.to_string().as_bytes());
-        let delivery = Delivery { tag: 1, queue: 0, envelope };
+        let delivery = Delivery { tag: 1, queue: 0, counted: false, envelope };
         admit.admit(delivery, &Revoked::default(), Timestamp::UNIX_EPOCH)
     }
 
@@ -488,11 +569,16 @@ mod tests {
         let admission = |accept: Accept| {
             let envelope = Envelope::from_redis(message.to_string().as_bytes());
             let admit = Admit { accept, ..admit() };
-            admit.admit(Delivery { tag: 1, queue: 0, envelope }, &Revoked::default(), Timestamp::UNIX_EPOCH)
+            admit.admit(
+                Delivery { tag: 1, queue: 0, counted: false, envelope },
+                &Revoked::default(),
+                Timestamp::UNIX_EPOCH,
+            )
         };
         match admission(Accept::default()) {
             Admission::Discard(discarded) => {
-                assert!(discarded.dead_letter && discarded.reason.contains("Disallowed"))
+                assert!(discarded.dead_letter);
+                assert_eq!(discarded.reason, "ContentDisallowed");
             }
             other => panic!("{other:?}"),
         }
@@ -510,7 +596,7 @@ mod tests {
         revoked.revoke([message["headers"]["id"].as_str().unwrap()], Timestamp::UNIX_EPOCH);
         let reason = |message: &serde_json::Value, at: i64| {
             let envelope = Envelope::from_redis(message.to_string().as_bytes());
-            let delivery = Delivery { tag: 1, queue: 0, envelope };
+            let delivery = Delivery { tag: 1, queue: 0, counted: false, envelope };
             match admit().admit(delivery, &revoked, Timestamp::from_second(at).unwrap()) {
                 Admission::Discard(discarded) => discarded.reason,
                 other => panic!("{other:?}"),

@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use petiole_broker::{Attempts, BrokerError, Consumer, Inspector, Lease, Mailbox, Parking, Revocations};
+use petiole_broker::{
+    Attempts, BrokerError, Consumer, Inspector, Intake, Lease, Mailbox, Parking, Rates, Revocations,
+};
 use petiole_results::Store;
 
 /// What an incarnation of a worker does on the broker, with one name for its deliveries.
-pub trait Holder: Consumer + Attempts + Parking {}
+pub trait Holder: Consumer + Attempts + Parking + Rates {}
 
-impl<T: Consumer + Attempts + Parking> Holder for T {}
+impl<T: Consumer + Attempts + Parking + Rates> Holder for T {}
 
 /// Makes the connections of a worker, most of them for one of its incarnations.
 #[async_trait]
 pub trait Connect: Send + Sync {
+    /// What the worker takes, in all of its incarnations. Its consumers follow each change.
+    fn intake(&self) -> Intake;
     /// Registers the incarnation's lease. Made on the lease's own thread, before the consumer.
     async fn lease(&self, incarnation: &str) -> Result<Arc<dyn Lease>, BrokerError>;
     /// The consumer of the incarnation.

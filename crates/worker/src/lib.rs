@@ -14,6 +14,7 @@
 //! - [`predecessor`]: what an earlier process of this pod still holds. `noting`: which attempts the broker knows to have
 //!   begun, should this process end.
 //! - [`control`]: what is asked of it beside tasks, and what is revoked. [`events`]: what it tells whoever listens.
+//! - `rates`: tasks with a rate limit.
 //! - [`accept`]: which forms of messages are read. [`connect`]: where broker and store come from; [`redis`] is the real one. [`config`]: flags and the pool's file.
 //!   [`metrics`]: what is counted.
 
@@ -34,6 +35,7 @@ pub mod metrics;
 mod noting;
 pub mod outcome;
 pub mod predecessor;
+mod rates;
 pub mod receive;
 pub mod redis;
 pub mod run;

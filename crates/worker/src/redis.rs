@@ -8,7 +8,9 @@ use petiole_broker::redis::{
     Config, MailboxConfig, RedisConsumer, RedisInspector, RedisLease, RedisMailbox, RedisRevocations,
     Timeouts,
 };
-use petiole_broker::{BrokerError, Inspector, Lease, Mailbox, Node, QueueName, Revocations, Worker};
+use petiole_broker::{
+    BrokerError, Inspector, Intake, Lease, Mailbox, Node, Order, QueueName, Revocations, Worker,
+};
 use petiole_contract::pool::{self, Pool};
 use petiole_process::log::Chain;
 use petiole_results::Store;
@@ -23,17 +25,26 @@ pub struct RedisConnect {
     broker: pool::Endpoint,
     results: Option<pool::Endpoint>,
     worker: Worker,
+    intake: Intake,
     visibility_timeout: Duration,
 }
 
 impl RedisConnect {
     /// For a worker on this host, or in this pod.
     pub fn new(pool: &Pool, host: String) -> Self {
-        let queue = |queue: &pool::Queue| QueueName {
-            name: queue.name.clone(),
-            priority_steps: queue.priority_steps.clone(),
-            dead_letter: queue.dead_letter.clone(),
+        let queue = |queue: &pool::Queue| {
+            let name = QueueName {
+                name: queue.name.clone(),
+                priority_steps: queue.priority_steps.clone(),
+                dead_letter: queue.dead_letter.clone(),
+            };
+            (name, queue.weight)
         };
+        let order = match pool.order {
+            pool::Order::Strict => Order::Strict,
+            pool::Order::Weighted => Order::Weighted,
+        };
+        let intake = Intake::new(order, pool.queues.iter().map(queue));
         // The messages of one database are restored together, so the most patient of its queues decides.
         let visibility_timeout =
             pool.queues.iter().map(|queue| queue.visibility_timeout).max().unwrap_or_default();
@@ -45,8 +56,9 @@ impl RedisConnect {
                 namespace: pool.namespace.clone(),
                 pool: pool.name.clone(),
                 host,
-                queues: pool.queues.iter().map(queue).collect(),
+                queues: intake.queues(),
             },
+            intake,
             visibility_timeout: Duration::from_secs(visibility_timeout),
         }
     }
@@ -55,6 +67,7 @@ impl RedisConnect {
         let worker = Worker { incarnation: incarnation.to_owned(), ..self.worker.clone() };
         Ok(Config {
             results: self.results.as_ref().map(|results| read(results, "results")).transpose()?,
+            intake: self.intake.clone(),
             visibility_timeout: self.visibility_timeout,
             ..Config::new(read(&self.broker, "broker")?, worker)
         })
@@ -67,6 +80,10 @@ fn read(named: &pool::Endpoint, whose: &str) -> Result<Endpoint, BrokerError> {
 
 #[async_trait]
 impl Connect for RedisConnect {
+    fn intake(&self) -> Intake {
+        self.intake.clone()
+    }
+
     async fn lease(&self, incarnation: &str) -> Result<Arc<dyn Lease>, BrokerError> {
         Ok(Arc::new(RedisLease::register(self.config(incarnation)?).await?))
     }

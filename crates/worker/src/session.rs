@@ -10,13 +10,14 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use petiole_broker::{BrokerError, Parking, Settlement, Tag};
+use petiole_broker::{BrokerError, Parking, Settlement, Start, Tag, Turn};
 use petiole_process::log::Chain;
 use petiole_results::Store;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::backoff::Backoff;
 use crate::commit::{Committed, Committer, commit};
 use crate::connect::{Connect, Holder};
 use crate::join::join;
@@ -27,6 +28,9 @@ use crate::settle::{Complete, Joined};
 
 /// Between two tries to connect.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// The first and the longest wait before starts are asked for again.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// How long a lease may take to be given up before the process goes on: it ends by itself soon after.
 const RELEASE: Duration = Duration::from_secs(3);
@@ -47,6 +51,8 @@ pub enum SessionEvent {
         /// They answer a request; the next may be made.
         answer: bool,
     },
+    /// What has asked for its start is answered.
+    Turns(Vec<(Tag, Turn)>),
     /// The broker knows which attempts have begun: what [`Session::note`] was given.
     Noted,
     /// Something was committed.
@@ -159,6 +165,30 @@ impl Session {
             }
         };
         tokio::spawn(self.cancelled.clone().run_until_cancelled_owned(take));
+    }
+
+    /// Asks for the starts of tasks that have a limit: the answers come as [`SessionEvent::Turns`].
+    pub fn start(&self, starts: Vec<Start>) {
+        let Some(holder) = self.holder.get().cloned() else { return };
+        let (holding, events) = (self.holding.clone(), self.events.clone());
+        let ask = async move {
+            let mut backoff = Backoff::new(ASK_AGAIN);
+            let turns = loop {
+                match holder.start(&starts).await {
+                    Ok(turns) => break turns,
+                    // Whoever receives next learns of it too.
+                    Err(BrokerError::LeaseLost) => return,
+                    Err(error) => {
+                        tracing::debug!(error = %Chain(&error), "tasks cannot ask for their starts; trying again");
+                        backoff.pause().await;
+                    }
+                }
+            };
+            let turns: Vec<_> = starts.iter().map(|start| start.tag).zip(turns).collect();
+            holding.remove(turns.iter().filter(|(_, turn)| *turn != Turn::Now).map(|(tag, _)| *tag));
+            let _ = events.send(SessionEvent::Turns(turns));
+        };
+        tokio::spawn(self.cancelled.clone().run_until_cancelled_owned(ask));
     }
 
     /// Gives the lease up: what is still held goes back to its queues at once.

@@ -108,6 +108,13 @@ impl Settle {
         })
     }
 
+    /// Another queue is taken from.
+    pub fn consume(&mut self, queue: usize, name: &str) {
+        if queue >= self.queues.len() {
+            self.queues.resize(queue + 1, name.to_owned());
+        }
+    }
+
     /// What is written when a task starts.
     pub fn started(&self, tag: Tag, work: &Work) -> Option<Settlement> {
         let task = &work.plan.task;

@@ -35,8 +35,9 @@ impl Worker {
         if self.requested || !self.working || !self.control.loaded {
             return;
         }
-        let uncommitted = session.holding.len().saturating_sub(self.runs.count().0);
-        let wants = self.runs.wants();
+        let uncommitted = session.holding.len().saturating_sub(self.runs.count().0 + self.asking.len());
+        // Those that ask for their starts have their places here already.
+        let wants = self.runs.wants().saturating_sub(self.asking.len());
         if wants > 0 && uncommitted < UNCOMMITTED {
             self.requested = session.request(wants.min(REQUEST));
         }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use petiole_broker::{Delivery, Disposition, Settlement, Tag};
+use petiole_broker::{Delivery, Disposition, Intake, Settlement, Tag};
 use petiole_contract::control::FromRunner;
 use petiole_contract::pool::Pool;
 use petiole_contract::serve::PICKLE;
@@ -23,7 +23,7 @@ use petiole_protocol::message::Accept;
 use petiole_protocol::serial::Serializer;
 use tokio::sync::mpsc;
 
-use crate::admit::{Admission, Admit};
+use crate::admit::{Admission, Admit, Discarded};
 use crate::connect::Connect;
 use crate::control::Control;
 use crate::drain::Drain;
@@ -31,6 +31,7 @@ use crate::lease::LeaseError;
 use crate::metrics::Metrics;
 use crate::noting::Noting;
 use crate::predecessor::{self, Incarnations};
+use crate::rates::{Asking, interval};
 use crate::run::{Effects, Ended, Peer, Runs};
 use crate::session::{Session, SessionEvent};
 use crate::settle::{Ending, Settle};
@@ -67,6 +68,8 @@ pub struct Worker {
     pub(crate) runs: Runs,
     pub(crate) settle: Settle,
     connect: Arc<dyn Connect>,
+    /// What this worker takes; its consumers follow it.
+    pub(crate) intake: Intake,
     incarnations: Incarnations,
     /// Until the first runner says hello: from then on no task of this pod's earlier workers is left.
     earlier: Option<Incarnations>,
@@ -83,6 +86,8 @@ pub struct Worker {
     pub(crate) said_alive: Instant,
     paused: bool,
     pub(crate) drain: Drain,
+    /// Work that has asked the broker for its start.
+    pub(crate) asking: Asking,
     /// How long running tasks may go on for in a drain.
     pub(crate) patience: Option<Duration>,
     /// When that is over, in a drain.
@@ -108,8 +113,13 @@ impl Worker {
         ready.missing(part::BROKER, "not connected yet");
         ready.missing(part::TASK, "the runner is not connected");
         let incarnations = Incarnations::of(identity);
+        let (admit, intake) = (Admit::new(pool, accept)?, connect.intake());
+        for (task, limit) in admit.rates() {
+            intake.limit(task, interval(limit));
+        }
         Ok(Self {
-            admit: Admit::new(pool, accept)?,
+            admit,
+            intake,
             runs: Runs::new(&pool.mode, pool.concurrency),
             control: Control::new(pool, &nodename),
             settle: Settle::new(pool, nodename, uuid::Uuid::new_v4().simple().to_string())?,
@@ -128,6 +138,7 @@ impl Worker {
             said_alive: Instant::now(),
             paused: false,
             drain: Drain::No,
+            asking: Asking::default(),
             patience: pool.drain.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             drain_until: None,
             endings: HashMap::new(),
@@ -228,6 +239,7 @@ impl Worker {
                 tracing::error!("the lease was lost: every task is killed, nothing of them is written");
                 self.metrics.leases_lost.with_label_values::<&str>(&[]).inc();
                 self.runs.abandon(effects);
+                self.asking.clear();
                 self.endings.clear();
                 self.unfenced.clear();
                 self.session = None;
@@ -244,7 +256,9 @@ impl Worker {
                 for message in messages {
                     self.admit(message, wall, now, effects);
                 }
+                self.ask_for_starts();
             }
+            SessionEvent::Turns(turns) => self.turns(turns, now, effects),
             SessionEvent::Noted => {
                 self.noting.written();
                 self.runs.noted(now, effects);
@@ -271,18 +285,24 @@ impl Worker {
                 self.control.events.received(&ended.work.message, wall);
                 self.ended(ended, wall);
             }
+            Admission::Limited(work, start) => {
+                self.control.events.received(&work.message, wall);
+                self.asking.add(work, start);
+            }
             Admission::Hold(until, message) => {
                 self.control.events.received(&message, wall);
                 self.settle(Settlement::new(tag, Disposition::Park(until)));
             }
-            Admission::Discard(discarded) => {
-                tracing::warn!(id = discarded.id, task = discarded.task, why = discarded.why, "not run");
-                self.control.events.discarded(&discarded, wall);
-                self.metrics.discarded.with_label_values(&[discarded.reason]).inc();
-                let step = self.settle.discarded(tag, *discarded, wall);
-                self.step(step);
-            }
+            Admission::Discard(discarded) => self.discard(tag, *discarded, wall),
         }
+    }
+
+    pub(crate) fn discard(&mut self, tag: Tag, discarded: Discarded, wall: Timestamp) {
+        tracing::warn!(id = discarded.id, task = discarded.task, why = discarded.why, "not run");
+        self.control.events.discarded(&discarded, wall);
+        self.metrics.discarded.with_label_values(&[discarded.reason]).inc();
+        let step = self.settle.discarded(tag, discarded, wall);
+        self.step(step);
     }
 
     fn socket_event(

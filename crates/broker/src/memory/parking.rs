@@ -10,7 +10,8 @@ use crate::{BrokerError, Delivery, MOST_LISTED, Parked, Parking};
 #[async_trait]
 impl Parking for MemoryWorker {
     async fn parked(&self, queue: usize, offset: usize, limit: usize) -> Result<Vec<Parked>, BrokerError> {
-        let Some(queue) = self.worker.queues.get(queue) else { return Ok(Vec::new()) };
+        let worker = self.worker();
+        let Some(queue) = worker.queues.get(queue) else { return Ok(Vec::new()) };
         self.broker.change("list parked messages", |state, _| {
             let page = state.parked(&queue.name).skip(offset).take(limit.min(MOST_LISTED));
             let read = |(due, raw): (i64, &[u8])| Parked {
@@ -25,7 +26,7 @@ impl Parking for MemoryWorker {
         let tags = self.tags(ids.len());
         let taken = self
             .broker
-            .change("take parked messages", |state, now| state.unpark(&self.worker, ids, tags, now))??;
+            .change("take parked messages", |state, now| state.unpark(&self.worker(), ids, tags, now))??;
         Ok(taken.into_iter().map(delivery).collect())
     }
 }

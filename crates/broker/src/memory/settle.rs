@@ -138,9 +138,13 @@ impl State {
                 let dead = bury(&raw, reason, &queue.name, step, at);
                 self.push_tail(&queue.dead_letter, 0, dead);
             }
-            Disposition::Park(until) => self.park(queue, *until, Parked { step, raw }),
+            Disposition::Park(until) => {
+                self.park(queue, *until, Parked { step, raw });
+            }
             Disposition::Retry { until, retries } => match message::retry(&raw, *until, *retries) {
-                Ok(raw) => self.park(queue, *until, Parked { step, raw }),
+                Ok(raw) => {
+                    self.park(queue, *until, Parked { step, raw });
+                }
                 Err(error) => {
                     let reason = message::not_retried(&error);
                     self.dispose(queue, raw, &Disposition::DeadLetter(reason), now);

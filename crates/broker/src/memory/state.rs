@@ -1,14 +1,17 @@
 //! What stands in the broker, and its transitions. Pure: they take `now`, in milliseconds.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::lines::Lines;
 use super::mail::Mail;
 use super::revocations::Kept;
 
 use crate::exchange::Binding;
 use crate::lost::End;
+use crate::shares::Plan;
 use crate::{BrokerError, Depth, QueueName, Tag, Worker, message};
 
 /// What stands in the broker.
@@ -18,8 +21,9 @@ pub(super) struct State {
     lists: HashMap<(String, u8), VecDeque<Vec<u8>>>,
     leases: BTreeMap<String, Lease>,
     /// By queue; in each by time, and in the order in which they were parked.
-    parked: HashMap<String, BTreeMap<(i64, u64), Parked>>,
+    pub(super) parked: HashMap<String, BTreeMap<(i64, u64), Parked>>,
     parked_count: u64,
+    pub(super) lines: Lines,
     /// By exchange.
     pub(super) bindings: HashMap<String, Vec<Binding>>,
     last_sweep: Option<i64>,
@@ -59,7 +63,15 @@ pub(super) struct Parked {
 pub(super) struct Taken {
     pub(super) tag: Tag,
     pub(super) queue: usize,
+    pub(super) counted: bool,
     pub(super) raw: Vec<u8>,
+}
+
+/// Who asks for messages, and for which.
+pub(super) struct Asks<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) limits: &'a BTreeMap<String, Duration>,
+    pub(super) plan: &'a Plan,
 }
 
 impl State {
@@ -110,43 +122,63 @@ impl State {
 
     pub(super) fn receive(
         &mut self,
-        worker: &Worker,
+        asks: &Asks<'_>,
         tags: std::ops::Range<Tag>,
         now: i64,
     ) -> Result<Vec<Taken>, BrokerError> {
-        self.live(&worker.incarnation, now)?;
-        for queue in &worker.queues {
-            self.return_due(&queue.name, now);
-        }
-        let all = worker.queues.iter().enumerate();
-        let mut lists: Vec<_> = all
-            .flat_map(|(index, queue)| queue.priority_steps.iter().map(move |step| (*step, index)))
-            .collect();
-        lists.sort_unstable();
+        let Asks { worker, plan, .. } = asks;
+        // Whoever puts its messages back knows all of its queues.
+        self.live(&worker.incarnation, now)?.worker = (*worker).clone();
         let mut free = tags;
         let mut taken = Vec::new();
-        for (step, queue) in lists {
-            let list = self.list(&worker.queues[queue].name, step);
-            while !free.is_empty()
-                && let Some(raw) = list.pop_front()
-            {
-                taken.push(Taken { tag: free.start, queue, raw });
+        for queue in &plan.order {
+            for raw in self.turns(asks, *queue, free.clone().count(), now) {
+                taken.push(Taken { tag: free.start, queue: *queue, counted: true, raw });
                 free.start += 1;
+            }
+            self.return_due(&worker.queues[*queue].name, now);
+        }
+        let mut lists: Vec<_> = plan
+            .order
+            .iter()
+            .enumerate()
+            .flat_map(|(at, index)| worker.queues[*index].priority_steps.iter().map(move |step| (*step, at)))
+            .collect();
+        match plan.quotas {
+            None => lists.sort_unstable(),
+            Some(_) => lists.sort_by_key(|(step, at)| (*at, *step)),
+        }
+        let unbounded = vec![usize::MAX; plan.order.len()];
+        for mut most in [plan.quotas.clone().unwrap_or_default(), unbounded] {
+            for (step, at) in &lists {
+                let Some(left) = most.get_mut(*at) else { continue };
+                let queue = plan.order[*at];
+                let list = self.list(&worker.queues[queue].name, *step);
+                while !free.is_empty()
+                    && *left > 0
+                    && let Some(raw) = list.pop_front()
+                {
+                    taken.push(Taken { tag: free.start, queue, counted: false, raw });
+                    free.start += 1;
+                    *left -= 1;
+                }
             }
         }
         let lease = self.live(&worker.incarnation, now)?;
-        for Taken { tag, queue, raw } in &taken {
+        for Taken { tag, queue, raw, .. } in &taken {
             lease.held.insert(*tag, HeldMessage { queue: *queue, raw: raw.clone() });
         }
         Ok(taken)
     }
 
-    pub(super) fn park(&mut self, queue: &QueueName, until: Timestamp, message: Parked) {
+    /// Parks a message, and says under which number.
+    pub(super) fn park(&mut self, queue: &QueueName, until: Timestamp, message: Parked) -> u64 {
         self.parked_count += 1;
         // Whoever waits may wait for it from now on.
         self.pushed = true;
         let key = (message::due(until), self.parked_count);
         self.parked.entry(queue.name.clone()).or_default().insert(key, message);
+        self.parked_count
     }
 
     pub(super) fn bind(&mut self, exchange: &str, binding: Binding) {
@@ -179,10 +211,10 @@ impl State {
                 Some((queue, parked.remove(&key)?.raw))
             });
             let (Some((queue, raw)), Some(tag)) = (found, free.next()) else { continue };
-            taken.push(Taken { tag, queue, raw });
+            taken.push(Taken { tag, queue, counted: false, raw });
         }
         let lease = self.live(&worker.incarnation, now)?;
-        for Taken { tag, queue, raw } in &taken {
+        for Taken { tag, queue, raw, .. } in &taken {
             lease.held.insert(*tag, HeldMessage { queue: *queue, raw: raw.clone() });
         }
         Ok(taken)
@@ -200,8 +232,12 @@ impl State {
     /// What a worker holds: tag, queue, message.
     pub(super) fn held_by(&self, worker: &str) -> Result<Vec<Taken>, BrokerError> {
         let lease = self.leases.get(worker).ok_or(BrokerError::LeaseLost)?;
-        let taken =
-            |(tag, held): (&Tag, &HeldMessage)| Taken { tag: *tag, queue: held.queue, raw: held.raw.clone() };
+        let taken = |(tag, held): (&Tag, &HeldMessage)| Taken {
+            tag: *tag,
+            queue: held.queue,
+            counted: false,
+            raw: held.raw.clone(),
+        };
         Ok(lease.held.iter().map(taken).collect())
     }
 
@@ -278,8 +314,9 @@ impl State {
         if queue.priority_steps.iter().any(|step| !self.list(&queue.name, *step).is_empty()) {
             return Some(0);
         }
-        let ((due, _), _) = self.parked.get(&queue.name)?.first_key_value()?;
-        Some(u64::try_from(due - now).unwrap_or_default())
+        let due = self.parked.get(&queue.name)?.first_key_value()?.0.0;
+        let turn = self.next_turn(&queue.name, now).unwrap_or(due);
+        Some(u64::try_from(turn.min(due) - now).unwrap_or_default())
     }
 
     pub(super) fn workers(&self) -> Vec<Worker> {

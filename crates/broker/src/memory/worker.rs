@@ -9,11 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use petiole_protocol::envelope::Envelope;
 
-use super::state::Taken;
+use super::state::{Asks, Taken};
 use super::{MemoryBroker, milliseconds};
 use crate::lost::End;
 use crate::{
-    Attempts, BrokerError, Consumer, Delivery, Disposition, Held, Lease, Settled, Settlement, Tag, Worker,
+    Attempts, BrokerError, Consumer, Delivery, Disposition, Held, Intake, Lease, Rates, Settled, Settlement,
+    Start, Tag, Turn, Worker,
 };
 
 /// Between two looks while nothing arrives: the broker's clock is not the one that we wait by.
@@ -23,17 +24,20 @@ const LOOK: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct MemoryWorker {
     pub(super) broker: MemoryBroker,
-    pub(super) worker: Worker,
+    /// Who it is; its queues are those of `intake`.
+    known: Worker,
+    intake: Intake,
     next: AtomicU64,
     suspects: Mutex<HashSet<Tag>>,
     unanswered: Mutex<HashMap<Tag, Disposition>>,
 }
 
 impl MemoryWorker {
-    pub(super) fn new(broker: MemoryBroker, worker: Worker) -> Self {
+    pub(super) fn new(broker: MemoryBroker, known: Worker, intake: Intake) -> Self {
         Self {
             broker,
-            worker,
+            known,
+            intake,
             next: AtomicU64::new(0),
             suspects: Mutex::default(),
             unanswered: Mutex::default(),
@@ -46,21 +50,31 @@ impl MemoryWorker {
         first..first + want as u64
     }
 
+    /// The worker with its queues as they are now.
+    pub(super) fn worker(&self) -> Worker {
+        Worker { queues: self.intake.queues(), ..self.known.clone() }
+    }
+
     fn name(&self) -> &str {
-        &self.worker.incarnation
+        &self.known.incarnation
     }
 }
 
-pub(super) fn delivery(Taken { tag, queue, raw }: Taken) -> Delivery {
-    Delivery { tag, queue, envelope: Envelope::from_redis(&raw) }
+pub(super) fn delivery(Taken { tag, queue, counted, raw }: Taken) -> Delivery {
+    Delivery { tag, queue, counted, envelope: Envelope::from_redis(&raw) }
 }
 
 #[async_trait]
 impl Consumer for MemoryWorker {
     async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError> {
-        let tags = self.tags(want);
-        let taken =
-            self.broker.change("receive messages", |state, now| state.receive(&self.worker, tags, now))??;
+        let (tags, worker) = (self.tags(want), self.worker());
+        let plan = self.intake.plan(want, worker.queues.len());
+        let (worker, limits) = (&worker, &self.intake.limits());
+        let taken = self.broker.change("receive messages", |state, now| {
+            state.receive(&Asks { worker, limits, plan: &plan }, tags, now)
+        })??;
+        let count = |queue: &usize| taken.iter().filter(|taken| taken.queue == *queue).count();
+        self.intake.took(&plan, &plan.order.iter().map(count).collect::<Vec<_>>());
         Ok(taken.into_iter().map(delivery).collect())
     }
 
@@ -68,8 +82,10 @@ impl Consumer for MemoryWorker {
         let arrived = self.broker.0.arrived.notified();
         let now = self.broker.now().as_millisecond();
         let next = {
-            let mut state = self.broker.lock();
-            self.worker.queues.iter().filter_map(|queue| state.next(queue, now)).min()
+            let (mut state, worker) = (self.broker.lock(), self.worker());
+            let plan = self.intake.plan(0, worker.queues.len());
+            let queues = plan.order.iter().map(|queue| &worker.queues[*queue]);
+            queues.filter_map(|queue| state.next(queue, now)).min()
         };
         let next = next.map_or(LOOK, |next| Duration::from_millis(next).min(LOOK));
         // Too early is allowed, so nothing depends on which of the two it was.
@@ -85,7 +101,7 @@ impl Consumer for MemoryWorker {
         let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = self
             .broker
-            .change("settle messages", |state, now| state.settle(&self.worker, batch, results, now));
+            .change("settle messages", |state, now| state.settle(&self.worker(), batch, results, now));
         let Ok(answer) = answer else {
             unanswered
                 .extend(batch.iter().map(|settlement| (settlement.tag, settlement.disposition.clone())));
@@ -122,6 +138,14 @@ impl Attempts for MemoryWorker {
 }
 
 #[async_trait]
+impl Rates for MemoryWorker {
+    async fn start(&self, batch: &[Start]) -> Result<Vec<Turn>, BrokerError> {
+        let (worker, limits) = (self.worker(), self.intake.limits());
+        self.broker.change("let tasks start", |state, now| state.let_start(&worker, &limits, batch, now))?
+    }
+}
+
+#[async_trait]
 impl Lease for MemoryWorker {
     async fn beat(&self) -> Result<Held, BrokerError> {
         let length = milliseconds(self.broker.0.lease);
@@ -133,7 +157,7 @@ impl Lease for MemoryWorker {
     async fn sweep(&self) -> Result<usize, BrokerError> {
         let (gap, lease) = (2 * milliseconds(self.broker.0.beat), milliseconds(self.broker.0.lease));
         self.broker.change("sweep for workers that have ended", |state, now| {
-            for queue in &self.worker.queues {
+            for queue in &self.worker().queues {
                 state.return_due(&queue.name, now);
             }
             state.sweep(self.name(), gap, lease, now)

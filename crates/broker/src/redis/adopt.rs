@@ -21,7 +21,7 @@ impl RedisConsumer {
         let under_way = self.under_way.now();
         let mut ask = redis::pipe();
         ask.cmd("ZSCORE").arg(self.keys.leases()).arg(&self.worker);
-        for queue in &self.queues {
+        for queue in &self.table().queues {
             ask.cmd("SMEMBERS").arg(&queue.held);
         }
         let (lease, held) = self.ask_held(&ask).await?;
@@ -51,7 +51,9 @@ impl RedisConsumer {
         self.forget(stray.iter().filter(|tag| !messages.contains_key(tag))).await?;
         let delivered = stray.into_iter().filter_map(|tag| {
             let raw = messages.remove(&tag)?;
-            Some(Delivery { tag, queue: tag::parts(tag).0, envelope: Envelope::from_redis(&raw) })
+            let envelope = Envelope::from_redis(&raw);
+            // A start that may have been counted is asked for again: too few are better than too many.
+            Some(Delivery { tag, queue: tag::parts(tag).0, counted: false, envelope })
         });
         Ok(delivered.collect())
     }

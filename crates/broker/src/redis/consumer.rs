@@ -1,7 +1,7 @@
 //! What a worker does with messages on Redis.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, RwLock};
 
 use async_trait::async_trait;
 use petiole_protocol::keys::ResultKeys;
@@ -9,10 +9,12 @@ use petiole_results::redis::{Connection, GroupKeys};
 
 use super::exchanges::Exchanges;
 use super::keys::Keys;
+use super::rates::NextTurn;
+use super::table::Table;
 use super::under_way::UnderWay;
 use super::watch::Watch;
 use super::{Config, Queue, during, tag};
-use crate::{BrokerError, Consumer, Delivery, Disposition, Settled, Settlement, Tag};
+use crate::{BrokerError, Consumer, Delivery, Disposition, Intake, Settled, Settlement, Tag, Worker};
 
 /// What a worker does with messages on Redis. It needs a registered lease: see [`super::RedisLease`].
 #[derive(Debug)]
@@ -23,9 +25,15 @@ pub struct RedisConsumer {
     pub(super) worker: String,
     /// What stands before the sequence number in its tags.
     pub(super) tag_prefix: String,
-    pub(super) queues: Vec<Queue>,
-    /// The lists of all queues in the order in which they are emptied, each with its queue's index.
-    pub(super) lists: Vec<(String, usize)>,
+    /// What else is known of it; its queues stand in `intake`.
+    pub(super) worker_known: Worker,
+    /// What it takes.
+    pub(super) intake: Intake,
+    /// Its queues, as far as they are written down.
+    pub(super) table: RwLock<Arc<Table>>,
+    /// Hash: when the tasks of its pool have started last.
+    pub(super) gates: String,
+    pub(super) turn: NextTurn,
     /// Where results go, when they go by the commit.
     pub(super) results: Option<ResultsHere>,
     pub(super) under_way: UnderWay,
@@ -51,18 +59,21 @@ impl RedisConsumer {
     /// Connects a worker. Its lease must have been registered.
     pub async fn connect(config: Config) -> Result<Self, BrokerError> {
         config.check()?;
-        let Config { broker, results, worker, timeouts, .. } = config;
+        let Config { broker, results, worker, intake, timeouts, .. } = config;
         let keys = Keys::new(broker.key_prefix());
-        let queues = Queue::all(&keys, &worker);
+        let queues = Queue::all(&keys, &Worker { queues: intake.queues(), ..worker.clone() });
         let results = results.map(|results| ResultsHere::of(&broker, &results)).transpose()?.flatten();
         let consumer = Self {
-            lists: in_order(&keys, &queues),
             tag_prefix: tag::prefix(&worker.incarnation),
-            worker: worker.incarnation,
-            watch: Watch::new(&broker, timeouts, &keys, &queues),
+            gates: keys.gates(&worker),
+            worker: worker.incarnation.clone(),
+            worker_known: worker,
+            intake,
+            watch: Watch::new(&broker, timeouts, &keys),
             connection: Connection::new(broker, timeouts),
             keys,
-            queues,
+            table: RwLock::new(Arc::new(Table::unknown(queues))),
+            turn: NextTurn::default(),
             results,
             under_way: UnderWay::default(),
             suspects: Mutex::default(),
@@ -89,19 +100,6 @@ impl ResultsHere {
     }
 }
 
-/// The most urgent step of all queues first, as kombu does; within a step, the queues in their order.
-fn in_order(keys: &Keys, queues: &[Queue]) -> Vec<(String, usize)> {
-    let all = queues.iter().enumerate();
-    let mut lists: Vec<_> = all
-        .flat_map(|(index, queue)| queue.name.priority_steps.iter().map(move |step| (*step, index)))
-        .collect();
-    lists.sort_unstable();
-    lists
-        .into_iter()
-        .map(|(step, index)| (keys.celery().list(&queues[index].name.name, step), index))
-        .collect()
-}
-
 #[async_trait]
 impl Consumer for RedisConsumer {
     async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError> {
@@ -113,7 +111,13 @@ impl Consumer for RedisConsumer {
     }
 
     async fn wait(&self) {
-        self.watch.wait().await;
+        let table = self.table();
+        let taken = self.intake.plan(0, table.queues.len()).order;
+        let queues: Vec<_> = taken.iter().filter_map(|index| table.queues.get(*index)).collect();
+        tokio::select! {
+            () = self.watch.wait(&queues) => {}
+            () = self.turn.wait() => {}
+        }
     }
 
     fn stores_results(&self) -> bool {

@@ -58,7 +58,8 @@ impl RedisConsumer {
     }
 
     fn list(&self, queue: &str, priority: u8) -> String {
-        let own = self.queues.iter().find(|own| own.name.name == queue);
+        let table = self.table();
+        let own = table.queues.iter().find(|own| own.name.name == queue);
         let steps = own.map_or(&PRIORITY_STEPS[..], |own| &own.name.priority_steps);
         self.keys.celery().list(queue, priority_step(priority, steps))
     }

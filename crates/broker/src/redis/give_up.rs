@@ -35,9 +35,9 @@ async fn put_back(
     keys: &Keys,
     queue: &QueueName,
 ) -> Result<(usize, usize), BrokerError> {
-    let mut call = GIVE_UP.call(4);
+    let mut call = GIVE_UP.call(5);
     call.arg(keys.schema()).arg(keys.parked(&queue.name)).arg(keys.parked_messages(&queue.name));
-    call.arg(keys.celery().list(&queue.name, 0));
+    call.arg(keys.celery().list(&queue.name, 0)).arg(keys.lines(&queue.name));
     call.arg(SCHEMA);
     let (schema, returned, left): (u64, usize, usize) =
         connection.run(call).await.map_err(during("return parked messages"))?;

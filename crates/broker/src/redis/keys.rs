@@ -1,6 +1,10 @@
 //! The names of our own keys on Redis, behind the same prefix as Celery's.
 
 use petiole_protocol::keys::BrokerKeys;
+#[cfg(doc)]
+use petiole_protocol::keys::SEPARATOR;
+
+use crate::Worker;
 
 /// The schema that this code reads and writes. It is raised when keys change in a way that older workers must not
 /// meet.
@@ -85,6 +89,17 @@ impl Keys {
     /// Hash: the names of a queue's parked messages → the messages, each behind its list's suffix.
     pub(super) fn parked_messages(&self, queue: &str) -> String {
         self.0.prefixed(&format!("petiole:parked:{queue}"))
+    }
+
+    /// Set: the tasks of a queue that have a line. The line of each has this key, [`SEPARATOR`] and the task's name:
+    /// sorted set: the names of parked messages → their place in line.
+    pub(super) fn lines(&self, queue: &str) -> String {
+        self.0.prefixed(&format!("petiole:lines:{queue}"))
+    }
+
+    /// Hash: a pool's task → when it has started last, in µs of Redis' clock.
+    pub(super) fn gates(&self, worker: &Worker) -> String {
+        self.0.prefixed(&format!("petiole:gates:{}/{}", worker.namespace, worker.pool))
     }
 
     /// String: the sequence numbers of what a worker holds and has started, with blanks between them.

@@ -12,7 +12,7 @@ use super::scripts::{BEAT, REGISTER, RENEW, RETURN_DUE, SWEEP};
 use super::unknown::Unknown;
 use super::{Config, Queue, Timeouts, during, inspect, milliseconds, restore, tag};
 use crate::lost::End;
-use crate::{BrokerError, Held, Lease, Worker};
+use crate::{BrokerError, Held, Lease};
 
 /// Into so many parts the visibility timeout is cut; in each, what is held is renewed once for Celery's workers, so
 /// that nothing gets near the timeout even when the broker was away for some of them.
@@ -27,7 +27,6 @@ pub struct RedisLease {
     connection: Connection,
     keys: Keys,
     config: Config,
-    queues: Vec<Queue>,
     abandoned: Abandoned,
     unknown: Unknown,
     /// When what is held was last made young again.
@@ -47,7 +46,6 @@ impl RedisLease {
         };
         let lease = Self {
             connection: Connection::new(config.broker.clone(), timeouts),
-            queues: Queue::all(&keys, &config.worker),
             abandoned: Abandoned::new(config.visibility_timeout),
             unknown: Unknown::default(),
             renewed: Mutex::new(Instant::now()),
@@ -59,13 +57,12 @@ impl RedisLease {
     }
 
     async fn write_down(&self) -> Result<(), BrokerError> {
-        let worker = &self.config.worker;
-        let known = serde_json::to_string(worker)
-            .map_err(|error| BrokerError::Endpoint(format!("the worker cannot be described: {error}")))?;
-        let mut call = REGISTER.call(3 + self.queues.len());
+        let worker = self.config.worker();
+        let known = worker.described()?;
+        let mut call = REGISTER.call(3 + worker.queues.len());
         call.arg(self.keys.schema()).arg(self.keys.leases()).arg(self.keys.workers());
-        for queue in &self.queues {
-            call.arg(self.keys.consumers(&queue.name.name));
+        for queue in &worker.queues {
+            call.arg(self.keys.consumers(&queue.name));
         }
         call.arg(SCHEMA).arg(&worker.incarnation).arg(self.length()).arg(known);
         match self.connection.run(call).await.map_err(during("register the worker"))? {
@@ -74,14 +71,20 @@ impl RedisLease {
         }
     }
 
+    /// Its queues as they are now.
+    fn queues(&self) -> Vec<Queue> {
+        Queue::all(&self.keys, &self.config.worker())
+    }
+
     fn length(&self) -> u64 {
         milliseconds(self.config.lease)
     }
 
     async fn renew(&self) -> Result<(), BrokerError> {
-        let mut call = RENEW.call(2 + self.queues.len());
+        let queues = self.queues();
+        let mut call = RENEW.call(2 + queues.len());
         call.arg(self.keys.leases()).arg(self.keys.celery().unacked_index());
-        for queue in &self.queues {
+        for queue in &queues {
             call.arg(&queue.held);
         }
         let worker = &self.config.worker.incarnation;
@@ -128,8 +131,9 @@ impl RedisLease {
     }
 
     async fn return_due(&self) -> Result<(), BrokerError> {
-        let mut call = RETURN_DUE.call(3 * self.queues.len());
-        for queue in &self.queues {
+        let queues = self.queues();
+        let mut call = RETURN_DUE.call(3 * queues.len());
+        for queue in &queues {
             call.arg(&queue.parked).arg(&queue.messages).arg(&queue.list);
         }
         let _: u64 = self.connection.run(call).await.map_err(during("return parked messages"))?;
@@ -169,9 +173,9 @@ impl Lease for RedisLease {
     }
 
     async fn release(&self) -> Result<(), BrokerError> {
-        let worker: &Worker = &self.config.worker;
+        let worker = self.config.worker();
         inspect::end(&self.connection, &self.keys, &worker.incarnation, End::GivenUp).await?;
-        restore::restore(&self.connection, &self.keys, worker, End::GivenUp).await?;
+        restore::restore(&self.connection, &self.keys, &worker, End::GivenUp).await?;
         Ok(())
     }
 }

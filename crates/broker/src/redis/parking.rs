@@ -34,9 +34,14 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn of(step: u8, raw: &[u8]) -> Self {
-        let suffix = if step == 0 { String::new() } else { format!("{SEPARATOR}{step}") };
+        let suffix = suffix(step);
         Self { id: message::id_in(raw).unwrap_or_default(), text: [suffix.as_bytes(), b"\n", raw].concat() }
     }
+}
+
+/// What follows a queue's name in the name of its list of this step.
+pub(super) fn suffix(step: u8) -> String {
+    if step == 0 { String::new() } else { format!("{SEPARATOR}{step}") }
 }
 
 /// The message in an entry's text.
@@ -48,7 +53,8 @@ fn message_in(text: &[u8]) -> &[u8] {
 impl Parking for RedisConsumer {
     async fn parked(&self, queue: usize, offset: usize, limit: usize) -> Result<Vec<Parked>, BrokerError> {
         let limit = limit.min(MOST_LISTED);
-        let Some(queue) = self.queues.get(queue).filter(|_| limit > 0) else { return Ok(Vec::new()) };
+        let table = self.table();
+        let Some(queue) = table.queues.get(queue).filter(|_| limit > 0) else { return Ok(Vec::new()) };
         let mut call = PARKED.call(2);
         call.arg(&queue.parked).arg(&queue.messages).arg(offset).arg(limit);
         let page: Vec<(f64, Vec<u8>)> =
@@ -72,16 +78,17 @@ impl Parking for RedisConsumer {
 
 impl RedisConsumer {
     async fn unpark_batch(&self, ids: &[String]) -> Result<Vec<Delivery>, BrokerError> {
-        let taking = self.under_way.begin(ids.len());
-        let mut call = UNPARK.call(3 + 3 * self.queues.len());
+        let (table, taking) = (self.table(), self.under_way.begin(ids.len()));
+        let queues = &table.queues;
+        let mut call = UNPARK.call(3 + 3 * queues.len());
         call.arg(self.keys.leases())
             .arg(self.keys.celery().unacked())
             .arg(self.keys.celery().unacked_index());
-        for queue in &self.queues {
+        for queue in queues {
             call.arg(&queue.held).arg(&queue.parked).arg(&queue.messages);
         }
-        call.arg(&self.worker).arg(&self.tag_prefix).arg(taking.first()).arg(self.queues.len());
-        for queue in &self.queues {
+        call.arg(&self.worker).arg(&self.tag_prefix).arg(taking.first()).arg(queues.len());
+        for queue in queues {
             call.arg(&queue.tail);
         }
         call.arg(ids);
@@ -99,6 +106,7 @@ impl RedisConsumer {
             deliveries.push(Delivery {
                 tag: tag::tag(queue, sequence),
                 queue,
+                counted: false,
                 envelope: Envelope::from_redis(&raw),
             });
         }

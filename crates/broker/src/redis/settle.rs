@@ -13,6 +13,7 @@ use super::consumer::RedisConsumer;
 use super::effects::{Routes, mark, plain_record};
 use super::parking::Entry;
 use super::scripts::{SETTLE, SETTLE_EFFECTS};
+use super::table::Table;
 use super::{Queue, during, message_of, tag};
 use crate::dead_letter::bury;
 use crate::{BrokerError, Disposition, Refusal, Settled, Settlement, Tag, message};
@@ -76,21 +77,22 @@ impl RedisConsumer {
             return Ok(Vec::new());
         }
         let messages = self.messages(part).await?;
+        let table = self.table();
         let results_db = self.results.as_ref().map_or(self.connection.endpoint().db(), |results| results.db);
         let forgotten = std::mem::take(&mut *self.answered.lock().unwrap_or_else(PoisonError::into_inner));
         let effects = !forgotten.is_empty()
             || part.iter().any(|writable| self.has_effects(writable.settlement, &writable.routes));
-        let mut call = if effects { &SETTLE_EFFECTS } else { &SETTLE }.call(3 + self.queues.len());
+        let mut call = if effects { &SETTLE_EFFECTS } else { &SETTLE }.call(3 + table.queues.len());
         call.arg(self.keys.leases())
             .arg(self.keys.celery().unacked())
             .arg(self.keys.celery().unacked_index());
-        for queue in &self.queues {
+        for queue in &table.queues {
             call.arg(&queue.held);
         }
         call.arg(&self.worker).arg(&self.tag_prefix);
         call.arg(results_db).arg(self.connection.endpoint().db()).arg(part.len());
         for Writable { settlement, .. } in part {
-            self.put(&mut call, settlement, messages.get(&settlement.tag).map(Vec::as_slice));
+            self.put(&mut call, &table, settlement, messages.get(&settlement.tag).map(Vec::as_slice));
         }
         if effects {
             for (at, Writable { settlement, routes }) in part.iter().enumerate() {
@@ -114,9 +116,9 @@ impl RedisConsumer {
 
     /// Adds one settlement to the call. A message that was not found is held no longer: that is found out by the
     /// script, whatever it is told to do with it.
-    fn put(&self, call: &mut Call<'_>, settlement: &Settlement, raw: Option<&[u8]>) {
+    fn put(&self, call: &mut Call<'_>, table: &Table, settlement: &Settlement, raw: Option<&[u8]>) {
         let (queue, sequence) = tag::parts(settlement.tag);
-        let fate = self.queues.get(queue).map_or(Fate::Ack, |queue| self.fate(settlement, queue, raw));
+        let fate = table.queues.get(queue).map_or(Fate::Ack, |queue| self.fate(settlement, queue, raw));
         call.arg(sequence).arg(queue + 1).arg(fate.name());
         match (plain_record(settlement), &self.results) {
             (Some(record), Some(results)) => {
@@ -192,8 +194,9 @@ impl RedisConsumer {
         }
         let entries: Vec<Option<Vec<u8>>> =
             self.connection.query(&read).await.map_err(during("read held messages"))?;
+        let table = self.table();
         let found = tags.iter().zip(entries).filter_map(|(tag, entry)| {
-            let queue = self.queues.get(tag::parts(*tag).0)?;
+            let queue = table.queues.get(tag::parts(*tag).0)?;
             Some((*tag, message_of(entry?, &queue.tail)))
         });
         Ok(found.collect())

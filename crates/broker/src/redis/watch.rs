@@ -4,7 +4,6 @@
 //! remembers that it asked (client tracking), and says so once when one of them changes. Where a server or a proxy
 //! refuses that, the worker asks again and again.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -37,8 +36,6 @@ pub(super) struct Watch {
     pushed: Arc<Notify>,
     /// What was pushed may be something to receive, not only a change of what is parked.
     urgent: Arc<AtomicBool>,
-    lists: Vec<String>,
-    parked: Vec<String>,
     /// How often in a row nothing was found, where we poll.
     idle: AtomicU32,
     /// Until when we look for ourselves, because the server refuses to push. Held by the one who waits.
@@ -60,26 +57,16 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
-    pub(super) fn new(broker: &Endpoint, timeouts: Timeouts, keys: &Keys, queues: &[Queue]) -> Self {
-        let parked: Vec<_> = queues.iter().map(|queue| queue.parked.clone()).collect();
+    pub(super) fn new(broker: &Endpoint, timeouts: Timeouts, keys: &Keys) -> Self {
         let urgent = Arc::new(AtomicBool::new(false));
-        let (raise, quiet) = (urgent.clone(), parked.iter().cloned().map(String::into_bytes).collect());
+        let (raise, quiet) = (urgent.clone(), keys.parked("").into_bytes());
         let (connection, pushed) = listening(broker.clone(), timeouts, move |push| {
             if is_urgent(&push, &quiet) {
                 raise.store(true, Ordering::Release);
             }
             matches!(push.kind, PushKind::Invalidate | PushKind::Disconnection)
         });
-        let lists = |queue: &Queue| keys.celery().lists(&queue.name.name, &queue.name.priority_steps);
-        Self {
-            connection,
-            pushed,
-            urgent,
-            lists: queues.iter().flat_map(lists).collect(),
-            parked,
-            idle: AtomicU32::new(0),
-            refused: Mutex::default(),
-        }
+        Self { connection, pushed, urgent, idle: AtomicU32::new(0), refused: Mutex::default() }
     }
 
     /// Messages were found: the next one may be near.
@@ -87,13 +74,16 @@ impl Watch {
         self.idle.store(0, Ordering::Relaxed);
     }
 
-    /// Returns when there may be something to receive, and after [`WATCHDOG`] in any case.
-    pub(super) async fn wait(&self) {
+    /// Returns when there may be something to receive of these queues, and after [`WATCHDOG`] in any case.
+    pub(super) async fn wait(&self, queues: &[&Queue]) {
+        if queues.is_empty() {
+            return sleep(WATCHDOG).await;
+        }
         let mut refused = self.refused.lock().await;
         if refused.is_some_and(|until| Instant::now() < until) {
             return self.poll().await;
         }
-        match self.watch(Instant::now() + WATCHDOG).await {
+        match self.watch(queues, Instant::now() + WATCHDOG).await {
             Ok(()) => {}
             Err(failure) if failure.is_refusal() => {
                 tracing::info!(%failure, "the broker does not tell us of new messages; we look for them");
@@ -106,12 +96,12 @@ impl Watch {
     }
 
     /// Returns when there may be something to receive, and at `end` in any case.
-    async fn watch(&self, end: Instant) -> Result<(), Failure> {
+    async fn watch(&self, queues: &[&Queue], end: Instant) -> Result<(), Failure> {
         loop {
             // Listening begins before the look, so that what comes in between is heard.
             self.urgent.store(false, Ordering::Release);
             let pushed = self.pushed.notified();
-            let Look::Nothing { next } = self.look().await? else { return Ok(()) };
+            let Look::Nothing { next } = self.look(queues).await? else { return Ok(()) };
             let due = end.min(Instant::now() + next);
             tokio::select! {
                 () = pushed => {}
@@ -144,24 +134,25 @@ impl Watch {
     }
 
     /// Asks for the lengths of all lists, and so makes Redis say when one changes.
-    async fn look(&self) -> Result<Look, Failure> {
+    async fn look(&self, queues: &[&Queue]) -> Result<Look, Failure> {
         let mut ask = redis::pipe();
         // Each time, because a new connection is not tracked yet.
         ask.cmd("CLIENT").arg("TRACKING").arg("ON").ignore();
         ask.cmd("TIME");
-        for list in &self.lists {
+        let lists: Vec<_> = queues.iter().flat_map(|queue| &queue.lists).collect();
+        for (_, list) in &lists {
             ask.cmd("LLEN").arg(list);
         }
-        for parked in &self.parked {
-            ask.cmd("ZRANGE").arg(parked).arg(0).arg(0).arg("WITHSCORES");
+        for queue in queues {
+            ask.cmd("ZRANGE").arg(&queue.parked).arg(0).arg(0).arg("WITHSCORES");
         }
         let answers: Vec<Value> = self.connection.query_all(&ask).await?;
-        let lengths = answers.iter().skip(1).take(self.lists.len());
+        let lengths = answers.iter().skip(1).take(lists.len());
         if lengths.into_iter().any(|length| !matches!(length, Value::Int(0))) {
             return Ok(Look::Something);
         }
         let now = answers.first().and_then(milliseconds).unwrap_or_default();
-        let due = answers.iter().skip(1 + self.lists.len()).filter_map(first_score);
+        let due = answers.iter().skip(1 + lists.len()).filter_map(first_score);
         let next = due.map(|due| Duration::try_from_secs_f64((due - now) / 1000.0).unwrap_or_default()).min();
         Ok(match next {
             Some(Duration::ZERO) => Look::Something,
@@ -170,12 +161,12 @@ impl Watch {
     }
 }
 
-/// Whether this may mean that there is something to receive: other keys than those of parked messages have changed,
-/// or all of them, or nothing more will be said.
-fn is_urgent(push: &PushInfo, parked: &HashSet<Vec<u8>>) -> bool {
+/// Whether this may mean that there is something to receive: other keys than those of parked messages, which begin with
+/// `parked`, have changed, or all of them, or nothing more will be said.
+fn is_urgent(push: &PushInfo, parked: &[u8]) -> bool {
     match (&push.kind, push.data.as_slice()) {
         (PushKind::Invalidate, [Value::Array(keys)]) => {
-            keys.iter().any(|key| !matches!(key, Value::BulkString(key) if parked.contains(key)))
+            keys.iter().any(|key| !matches!(key, Value::BulkString(key) if key.starts_with(parked)))
         }
         (PushKind::Invalidate | PushKind::Disconnection, _) => true,
         _ => false,
@@ -201,14 +192,13 @@ mod tests {
 
     #[test]
     fn only_a_change_of_what_is_parked_is_not_urgent() {
-        let parked = HashSet::from([b"eta".to_vec()]);
         let key = |name: &str| Value::BulkString(name.as_bytes().to_vec());
-        let changed = |data| is_urgent(&PushInfo { kind: PushKind::Invalidate, data }, &parked);
+        let changed = |data| is_urgent(&PushInfo { kind: PushKind::Invalidate, data }, b"eta");
         assert!(!changed(vec![Value::Array(vec![key("eta")])]));
         assert!(changed(vec![Value::Array(vec![key("mail")])]));
         assert!(changed(vec![Value::Array(vec![key("eta"), key("mail")])]));
         // After `FLUSHALL`.
         assert!(changed(vec![Value::Nil]));
-        assert!(is_urgent(&PushInfo { kind: PushKind::Disconnection, data: Vec::new() }, &parked));
+        assert!(is_urgent(&PushInfo { kind: PushKind::Disconnection, data: Vec::new() }, b"eta"));
     }
 }

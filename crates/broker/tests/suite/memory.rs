@@ -11,7 +11,7 @@ use petiole_broker::conformance::{Checked, Member, Subject};
 use petiole_broker::dead_letter::DeadLetters;
 use petiole_broker::exchange::Binding;
 use petiole_broker::memory::{Fault, MemoryBroker};
-use petiole_broker::{Address, Inspector, LEASE, Mailbox, Node, QueueName, Revocations, Worker};
+use petiole_broker::{Address, Inspector, Intake, LEASE, Mailbox, Node, QueueName, Revocations, Worker};
 use petiole_results::Store;
 use petiole_results::memory::MemoryStore;
 
@@ -32,12 +32,13 @@ fn memory() -> Ready<Memory> {
 
 #[async_trait(?Send)]
 impl Subject for Memory {
-    async fn register(&self, worker: Worker) -> Checked<Member> {
-        let worker = Arc::new(self.broker.register(worker)?);
+    async fn register(&self, worker: Worker, intake: Intake) -> Checked<Member> {
+        let worker = Arc::new(self.broker.register_with(worker, intake)?);
         Ok(Member {
             consumer: worker.clone(),
             attempts: worker.clone(),
             parking: worker.clone(),
+            rates: worker.clone(),
             lease: worker,
         })
     }
@@ -120,8 +121,8 @@ petiole_broker::conformance!(memory);
 async fn a_broker_that_is_away_fails_and_does_nothing() {
     let memory = memory().await;
     let queue = petiole_broker::conformance::queue("mail");
-    let worker = Worker { incarnation: "a".to_owned(), queues: vec![queue.clone()], ..Worker::default() };
-    let worker = memory.register(worker).await.unwrap();
+    let worker = Worker { incarnation: "a".to_owned(), ..Worker::default() };
+    let worker = memory.register(worker, Intake::strict(std::slice::from_ref(&queue))).await.unwrap();
     memory.publish(&queue, &petiole_broker::conformance::message("1", 0)).await.unwrap();
     memory.broker.set_fault(Fault::Away);
     assert!(worker.consumer.receive(1).await.is_err());

@@ -295,3 +295,48 @@ fn write_secrets(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "apiVersion: petiole.dev/v1alpha1\n";
+
+    /// The resources of these documents.
+    fn resources(documents: &[&str]) -> Resources {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("resources.yaml");
+        let documents: Vec<_> = documents.iter().map(|document| format!("{HEAD}{document}\n")).collect();
+        std::fs::write(&path, documents.join("---\n")).unwrap();
+        Resources::read(&[path]).unwrap()
+    }
+
+    const QUEUE: &str = "kind: TaskQueue\nmetadata: {name: a}\nspec: {broker: {url: 'redis://far'}, \
+                         results: {url: 'redis://far/1', expires: 1h, extended: true}}";
+    const SIGNED: &str = "kind: WorkerPool\nmetadata: {name: p}\nspec: {image: i, queues: [{taskQueue: a}], \
+                          tasks: [{name: t, command: [c]}], accept: {content: [auth], \
+                          certificatesFrom: {secretRef: {name: signers}}}}";
+
+    #[test]
+    fn another_broker_changes_where_results_go_and_nothing_else_of_them() {
+        let mut resources = resources(&[QUEUE, SIGNED]);
+        resources.use_broker("redis://near", true);
+        let results = resources.queues["a"].spec.results.clone().unwrap();
+        assert_eq!(results.url.as_deref(), Some("redis://near"));
+        assert_eq!((results.expires.to_string(), results.extended), ("1h".to_owned(), true));
+    }
+
+    #[test]
+    fn certificates_that_no_file_has_or_that_are_none_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let why = |resources: &Resources| {
+            pool_file(resources, &resources.pools[0], "p", folder.path()).unwrap_err().to_string()
+        };
+        let mut resources = resources(&[QUEUE, SIGNED]);
+        assert_eq!(why(&resources), "Secret signers stands in none of the files: add it (stringData)");
+        let keys = BTreeMap::from([("a.pem".to_owned(), "no certificate".to_owned())]);
+        resources.secrets.insert("signers".to_owned(), keys);
+        let why = why(&resources);
+        assert!(why.starts_with("WorkerPool p is refused (CertificatesRefused)"), "{why}");
+    }
+}

@@ -14,8 +14,8 @@ use petiole_broker::redis::{
     RedisMailbox, RedisRevocations, Timeouts,
 };
 use petiole_broker::{
-    Address, Attempts, Delivery, Inspector, LEASE, Lease, Mailbox, Node, Parking, QueueName, Revocations,
-    Worker, message,
+    Address, Attempts, Delivery, Inspector, Intake, LEASE, Lease, Mailbox, Node, Parking, QueueName, Rates,
+    Revocations, Worker, message,
 };
 use petiole_protocol::keys::{self, BrokerKeys};
 use petiole_results::memory::MemoryStore;
@@ -56,11 +56,17 @@ impl Consumer for Settling {
 
 fn member<T>(consumer: Arc<T>, lease: Arc<dyn Lease>, store: Arc<dyn Store>) -> Member
 where
-    T: Consumer + Attempts + Parking + 'static,
+    T: Consumer + Attempts + Parking + Rates + 'static,
 {
     assert!(!consumer.stores_results());
     let settling = Settling(Committer { consumer: consumer.clone(), store: Some(store) });
-    Member { consumer: Arc::new(settling), attempts: consumer.clone(), parking: consumer, lease }
+    Member {
+        consumer: Arc::new(settling),
+        attempts: consumer.clone(),
+        parking: consumer.clone(),
+        rates: consumer,
+        lease,
+    }
 }
 
 struct Memory {
@@ -80,8 +86,8 @@ fn in_memory() -> Ready<Memory> {
 
 #[async_trait(?Send)]
 impl Subject for Memory {
-    async fn register(&self, worker: Worker) -> Checked<Member> {
-        let worker = Arc::new(self.broker.register(worker)?);
+    async fn register(&self, worker: Worker, intake: Intake) -> Checked<Member> {
+        let worker = Arc::new(self.broker.register_with(worker, intake)?);
         Ok(member(worker.clone(), worker, self.store()))
     }
 
@@ -178,9 +184,10 @@ impl Redis {
 
 #[async_trait(?Send)]
 impl Subject for Redis {
-    async fn register(&self, worker: Worker) -> Checked<Member> {
+    async fn register(&self, worker: Worker, intake: Intake) -> Checked<Member> {
         let results = Some(Endpoint::parse(&self.results.url())?);
-        let config = Config { results, ..Config::new(Endpoint::parse(&self.broker.url())?, worker) };
+        let endpoint = Endpoint::parse(&self.broker.url())?;
+        let config = Config { results, intake, ..Config::new(endpoint, worker) };
         let lease = RedisLease::register(config.clone()).await?;
         let consumer = RedisConsumer::connect(config).await?;
         Ok(member(Arc::new(consumer), Arc::new(lease), self.store()))
@@ -328,8 +335,9 @@ apart!(two_servers, super::on_redis);
 async fn what_is_asked_again_without_an_answer_is_sent_once() {
     let subject = in_memory().await;
     let queue = petiole_broker::conformance::queue("mail");
-    let worker = Worker { incarnation: "a".to_owned(), queues: vec![queue.clone()], ..Worker::default() };
-    let member = subject.register(worker).await.unwrap();
+    let worker = Worker { incarnation: "a".to_owned(), ..Worker::default() };
+    let intake = Intake::strict(std::slice::from_ref(&queue));
+    let member = subject.register(worker, intake).await.unwrap();
     subject.publish(&queue, &petiole_broker::conformance::message("1", 0)).await.unwrap();
     let held = member.consumer.receive(1).await.unwrap();
     let record = petiole_broker::conformance::record("1");

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use petiole_broker::{MOST_LISTED, Parking};
+use petiole_broker::{Address, BoundQueue, MOST_LISTED, Parking, QueueName};
 use petiole_process::log::Chain;
+use petiole_protocol::control::AddConsumer;
 use petiole_protocol::event::{HEARTBEAT, Vitals};
+use petiole_protocol::keys::PRIORITY_STEPS;
 use petiole_protocol::message::Accept;
 
 use super::answer::{Act, answer, asks_for_parked};
@@ -15,11 +17,15 @@ use super::remember::Write;
 use super::speak::Reply;
 use super::view::{Due, View};
 use super::{ControlEvent, usage};
+use crate::rates::interval;
 use crate::run::{Effects, Revoked};
 use crate::worker::Worker;
 
 /// How long is waited for the broker's list of what is parked: `inspect` waits for a second.
 const LIST: Duration = Duration::from_millis(500);
+
+/// What follows the name of a queue that was added in the name of its dead-letter queue.
+const DEAD_LETTER: &str = ".dead";
 
 /// The outcome of attempts that have ended because their task was revoked, in metrics.
 const REVOKED: &str = "revoked";
@@ -93,6 +99,7 @@ impl Worker {
             parked,
             totals: &control.totals,
             revoked: &control.revoked,
+            rates: self.admit.rates(),
             rusage: usage::of_this_process(),
             task_events: control.events.tasks_are_on(),
         }
@@ -122,6 +129,22 @@ impl Worker {
             }
             Act::Terminate(attempts, signal) => self.runs.terminate(&attempts, signal, effects),
             Act::Limit(task, limits) => self.admit.limit(task, limits),
+            Act::Rate(task, limit) => {
+                tracing::info!(task, limit = limit.as_str(), "another rate limit");
+                self.intake.limit(&task, interval(&limit));
+                self.admit.rate(task, limit);
+            }
+            Act::Consume(queue) => self.consume(&queue),
+            Act::Cancel(queue) => {
+                tracing::info!(queue, "nothing more is taken from a queue");
+                self.intake.cancel(&queue);
+                self.control.facts.cancel(&queue);
+            }
+            Act::Resize(concurrency) => {
+                tracing::info!(concurrency, "another number of tasks runs at a time");
+                self.control.facts.concurrency = concurrency;
+                self.runs.resize(concurrency, now, effects);
+            }
             Act::TaskEvents(on) => self.control.events.turn_tasks(on),
             Act::Heartbeat => self.control.events.heartbeat_asked_for(wall),
             Act::Shutdown(message) => {
@@ -129,6 +152,25 @@ impl Worker {
                 self.start_drain(now, effects);
             }
         }
+    }
+
+    /// Takes from a queue that the pool's file does not have: it is like the first one.
+    fn consume(&mut self, AddConsumer { queue, exchange, routing_key, .. }: &AddConsumer) {
+        tracing::info!(queue, "messages are taken from another queue");
+        let first = self.intake.queues().into_iter().next();
+        let index = self.intake.consume(QueueName {
+            name: queue.clone(),
+            priority_steps: first.map_or_else(|| PRIORITY_STEPS.to_vec(), |first| first.priority_steps),
+            dead_letter: format!("{queue}{DEAD_LETTER}"),
+        });
+        self.control.facts.consume(index, queue);
+        self.admit.consume(index);
+        self.settle.consume(index, queue);
+        let from = Address {
+            exchange: exchange.as_ref().unwrap_or(queue).clone(),
+            routing_key: routing_key.as_ref().unwrap_or(queue).clone(),
+        };
+        self.control.bind(BoundQueue { from, queue: queue.clone() });
     }
 
     /// What is held and has not started is looked at again.

@@ -1,11 +1,11 @@
 //! What is answered to a command, and what is to be done for it. Pure.
 //!
-//! What the operator decides (queues, concurrency, replicas) is not changed here: the next pod would not know of it,
-//! and the resource would say something else. The answer says what to change instead.
+//! What is changed here (limits, queues, concurrency) lasts until the worker ends, as with Celery. The next one does as its
+//! resource says.
 
 use petiole_protocol::control::{
-    ActiveQueue, Answer, Broker, Command, Known, Pool, RateLimit, Report, Scheduled, StampedHeaders, Stats,
-    query_task, registered,
+    ActiveQueue, AddConsumer, Answer, Broker, Command, Known, Pool, RateLimit, Report, Scheduled,
+    StampedHeaders, Stats, query_task, registered,
 };
 use petiole_protocol::json::quote;
 use petiole_protocol::revoked::{Revoked, RevokedBy};
@@ -28,6 +28,14 @@ pub enum Act {
     Terminate(Vec<Attempt>, i32),
     /// Attempts of this task that start from now on have these limits.
     Limit(String, Limits),
+    /// Attempts of this task start so often from now on.
+    Rate(String, RateLimit),
+    /// Messages are taken from this queue too.
+    Consume(AddConsumer),
+    /// Nothing more is taken from this queue.
+    Cancel(String),
+    /// So many tasks run at a time from now on.
+    Resize(u32),
     /// Events of tasks are turned on or off.
     TaskEvents(bool),
     /// A heartbeat is sent at once.
@@ -35,6 +43,12 @@ pub enum Act {
     /// The worker stops, once what runs has ended.
     Shutdown(Option<String>),
 }
+
+/// The kind of exchange that feeds queues.
+const DIRECT: &str = "direct";
+
+/// The most tasks that run at a time: what `spec.concurrency` may say.
+const MOST_CONCURRENT: u32 = 1000;
 
 /// Whether [`View::parked`] is looked at.
 pub fn asks_for_parked(command: &Command) -> bool {
@@ -51,6 +65,18 @@ pub fn answer(command: &Command, view: &View<'_>) -> (Option<Answer>, Vec<Act>) 
             let limits = Limits { soft: *soft, hard: *hard };
             (Answer::time_limits(), vec![Act::Limit(task.clone(), limits)])
         }
+        Command::RateLimit { task, limit } if view.knows(task) => {
+            (Answer::rate_limit(limit), vec![Act::Rate(task.clone(), limit.clone())])
+        }
+        Command::AddConsumer(add) if add.exchange_type == DIRECT => {
+            (Answer::consumer_added(&add.queue), vec![Act::Consume(add.clone())])
+        }
+        Command::CancelConsumer { queue } => {
+            let act = view.facts.consumes(queue).then(|| Act::Cancel(queue.clone()));
+            (Answer::consumer_cancelled(queue), act.into_iter().collect())
+        }
+        Command::PoolGrow { n } => grow(*n, view),
+        Command::PoolShrink { n } => shrink(*n, view),
         Command::EnableEvents => (Answer::task_events(true, !view.task_events), vec![Act::TaskEvents(true)]),
         Command::DisableEvents => {
             (Answer::task_events(false, view.task_events), vec![Act::TaskEvents(false)])
@@ -82,7 +108,7 @@ fn said(command: &Command, view: &View<'_>) -> Answer {
         Command::Revoked => Answer::texts(view.revoked.ids(view.now)),
         Command::Registered { items, .. } => tasks(items, view),
         Command::ActiveQueues => {
-            list(view.facts.queues.iter().map(|queue| ActiveQueue::direct(queue).to_json()))
+            list(view.facts.consumed().map(|queue| ActiveQueue::direct(queue).to_json()))
         }
         Command::Stats => Answer::json(stats(view)),
         Command::Conf { .. } => view.facts.settings.answer(),
@@ -94,22 +120,13 @@ fn said(command: &Command, view: &View<'_>) -> Answer {
             None => Answer::null(),
         },
         Command::ObjGraph => Answer::no_objgraph(),
-        Command::RateLimit { task, limit } => rate_limit(task, limit, view),
-        Command::AddConsumer(add) if view.facts.queues.contains(&add.queue) => {
-            Answer::consumer_added(&add.queue)
-        }
-        Command::CancelConsumer { queue } if !view.facts.queues.contains(queue) => {
-            Answer::consumer_cancelled(queue)
-        }
-        Command::AddConsumer(_) | Command::CancelConsumer { .. } => {
-            change("spec.queues", "which queues it takes from", view)
-        }
-        Command::PoolGrow { .. } | Command::PoolShrink { .. } => {
-            change("spec.concurrency or spec.replicas", "how many tasks run at a time", view)
-        }
+        Command::AddConsumer(add) => Answer::not_here(&format!(
+            "queues are bound to direct exchanges here, not to {}: leave exchange_type out",
+            add.exchange_type
+        )),
         Command::Autoscale { .. } => Answer::not_autoscaled(),
         Command::PoolRestart { .. } => Answer::pool_restarts_off(),
-        Command::TimeLimit { .. } => Answer::unknown_task(),
+        Command::TimeLimit { .. } | Command::RateLimit { .. } => Answer::unknown_task(),
         // `memdump` without a sample and `election` say nothing in Celery either.
         _ => Answer::null(),
     }
@@ -166,21 +183,31 @@ fn stamped(headers: &StampedHeaders, view: &View<'_>) -> (Vec<Attempt>, Vec<(Str
     (attempts, ended)
 }
 
-fn rate_limit(task: &str, limit: &RateLimit, view: &View<'_>) -> Answer {
-    if !view.knows(task) {
-        Answer::unknown_task()
-    } else if limit.per_second().is_none() {
-        Answer::rate_limit(limit)
-    } else {
-        Answer::not_here(
-            "Petiole has no rate limits: give the task a queue and a WorkerPool of its own, and bound their \
-             spec.concurrency and spec.replicas",
-        )
+fn grow(n: u32, view: &View<'_>) -> (Answer, Vec<Act>) {
+    match view.facts.concurrency.checked_add(n) {
+        Some(size) if size <= MOST_CONCURRENT => (Answer::pool_grows(), vec![Act::Resize(size)]),
+        _ => {
+            let most =
+                format!("a worker runs at most {MOST_CONCURRENT} tasks at a time: raise spec.replicas");
+            (Answer::raised("ValueError", &most), Vec::new())
+        }
     }
 }
 
-fn change(field: &str, what: &str, view: &View<'_>) -> Answer {
-    Answer::not_here(&format!("the WorkerPool says {what}: change {field} of {}", view.facts.pool))
+/// Celery ends as many processes as are idle, and raises when those are too few; here it is all or nothing.
+fn shrink(n: u32, view: &View<'_>) -> (Answer, Vec<Act>) {
+    let running = view.held.iter().filter(|held| held.running.is_some()).count();
+    match view.facts.concurrency.checked_sub(n) {
+        Some(size) if size >= 1 && size as usize >= running => {
+            (Answer::pool_shrinks(), vec![Act::Resize(size)])
+        }
+        Some(1..) => (Answer::pool_cannot_shrink(), Vec::new()),
+        _ => {
+            let least =
+                "a worker runs at least one task at a time: lower spec.replicas, or cancel its consumers";
+            (Answer::raised("ValueError", least), Vec::new())
+        }
+    }
 }
 
 fn list(items: impl Iterator<Item = String>) -> Answer {
@@ -200,6 +227,7 @@ fn tasks(items: &[String], view: &View<'_>) -> Answer {
             "acks_late" => Some(python(!task?.acks_early)),
             "ignore_result" => Some(python(task?.ignore_result)),
             "track_started" => Some(python(task?.track_started)),
+            "rate_limit" => view.rates.get(name).map(|limit| limit.as_str().to_owned()),
             "time_limit" => task?.limits.hard.map(|limit| limit.to_string()),
             "soft_time_limit" => task?.limits.soft.map(|limit| limit.to_string()),
             _ => None,

@@ -1,6 +1,6 @@
 //! What stands in the pool's file of this worker, as Celery's tools show it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use petiole_contract::pool::{self, Mode, Pool, Text};
 use petiole_protocol::control::{Settings, masked_url};
@@ -23,8 +23,10 @@ pub struct Facts {
     pub implementation: &'static str,
     /// How many run at a time.
     pub concurrency: u32,
-    /// Its queues, by their index in the pool's file.
+    /// Its queues, by their index: those in the pool's file, then what was added.
     pub queues: Vec<String>,
+    /// Those of them that nothing is taken from any more.
+    pub cancelled: BTreeSet<usize>,
     /// How messages come from each of them.
     pub deliveries: Vec<DeliveryInfo>,
     /// How a message comes whose queue is none of them.
@@ -68,11 +70,6 @@ impl Facts {
     /// Of a pool's worker of this name.
     pub fn new(pool: &Pool, nodename: &str) -> Self {
         let queues: Vec<_> = pool.queues.iter().map(|queue| queue.name.clone()).collect();
-        let delivery = |queue: &String| DeliveryInfo {
-            exchange: Some(String::new()),
-            routing_key: Some(queue.clone()),
-            ..DeliveryInfo::default()
-        };
         let (broker, results) = (Server::of_pool(pool), results(pool));
         Self {
             nodename: nodename.to_owned(),
@@ -85,16 +82,50 @@ impl Facts {
                 Mode::Serve { .. } => "petiole:Serve",
             },
             concurrency: pool.concurrency,
-            deliveries: queues.iter().map(delivery).collect(),
+            deliveries: queues.iter().map(|queue| delivery(queue)).collect(),
             nowhere: DeliveryInfo::default(),
             tasks: pool.tasks.clone(),
             takes_unlisted: matches!(pool.mode, Mode::Serve { .. }),
             limits: pool.defaults.clone(),
             settings: settings(pool, &broker, &queues, &results),
             queues,
+            cancelled: BTreeSet::new(),
             broker,
             results,
         }
+    }
+
+    /// Whether it takes from this queue.
+    pub fn consumes(&self, queue: &str) -> bool {
+        self.consumed().any(|consumed| consumed == queue)
+    }
+
+    /// The queues that it takes from.
+    pub fn consumed(&self) -> impl Iterator<Item = &str> {
+        let all = self.queues.iter().enumerate();
+        all.filter(|(index, _)| !self.cancelled.contains(index)).map(|(_, queue)| queue.as_str())
+    }
+
+    /// It takes from this queue too.
+    pub fn consume(&mut self, index: usize, queue: &str) {
+        self.cancelled.remove(&index);
+        if index >= self.queues.len() {
+            self.queues.resize(index + 1, queue.to_owned());
+            self.deliveries.resize(index + 1, delivery(queue));
+        }
+    }
+
+    /// It takes nothing more from this queue.
+    pub fn cancel(&mut self, queue: &str) {
+        self.cancelled.extend(self.queues.iter().position(|known| known == queue));
+    }
+}
+
+fn delivery(queue: &str) -> DeliveryInfo {
+    DeliveryInfo {
+        exchange: Some(String::new()),
+        routing_key: Some(queue.to_owned()),
+        ..DeliveryInfo::default()
     }
 }
 

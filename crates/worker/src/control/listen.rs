@@ -1,14 +1,16 @@
 //! Listening: requests that are for this node and still wanted, read.
 
+use std::sync::PoisonError;
+
 use jiff::Timestamp;
-use petiole_broker::{BoundQueue, Heard, Mailbox};
+use petiole_broker::{Heard, Mailbox};
 use petiole_process::log::Chain;
 use petiole_protocol::control::{Answer, Command, ReplyTo, Request};
 use petiole_protocol::envelope::Envelope;
 use petiole_protocol::event::Clock;
 use tokio::sync::mpsc;
 
-use super::ControlEvent;
+use super::{Bindings, ControlEvent};
 
 /// A request to this node.
 #[derive(Debug)]
@@ -23,15 +25,15 @@ pub struct Asked {
 pub(super) async fn listen(
     mailbox: &dyn Mailbox,
     nodename: &str,
-    queues: &[String],
+    bindings: &Bindings,
     clock: &Clock,
     events: &mpsc::Sender<ControlEvent>,
 ) {
-    let bindings: Vec<_> = queues.iter().map(|queue| BoundQueue::named(queue)).collect();
     loop {
         let event = match mailbox.next().await {
             Heard::Listening => {
                 // A broker that has lost its data has lost these as well.
+                let bindings = bindings.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 if let Err(error) = mailbox.bind(&bindings).await {
                     tracing::warn!(error = %Chain(&error), "the queues are not bound to their exchanges");
                 }

@@ -23,9 +23,10 @@ pub mod usage;
 pub mod view;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use petiole_broker::BoundQueue;
 use petiole_contract::pool::Pool;
 use petiole_protocol::event::Clock;
 use petiole_protocol::revoked::Revoked;
@@ -69,6 +70,9 @@ pub enum ControlEvent {
     Revoked(petiole_broker::Revoked),
 }
 
+/// Which exchanges feed the queues of a worker: what is bound whenever the broker can be heard again.
+type Bindings = Arc<Mutex<Vec<BoundQueue>>>;
+
 /// A worker's side of remote control.
 #[derive(Debug)]
 pub struct Control {
@@ -86,6 +90,8 @@ pub struct Control {
     since: Instant,
     /// How many attempts have ended that had started, by task.
     totals: BTreeMap<String, u64>,
+    /// Which exchanges feed the queues.
+    bindings: Bindings,
     replies: Option<mpsc::Sender<Reply>>,
     publishes: Option<mpsc::Sender<Publish>>,
     writes: Option<mpsc::Sender<Write>>,
@@ -96,6 +102,7 @@ impl Control {
     /// Of a worker that is not connected to anything yet.
     pub fn new(pool: &Pool, nodename: &str) -> Self {
         let (outbox, inbox) = mpsc::channel(REQUESTS);
+        let bindings = pool.queues.iter().map(|queue| BoundQueue::named(&queue.name)).collect();
         let clock = Arc::<Clock>::default();
         Self {
             facts: Facts::new(pool, nodename),
@@ -107,6 +114,7 @@ impl Control {
             clock,
             since: Instant::now(),
             totals: BTreeMap::new(),
+            bindings: Arc::new(Mutex::new(bindings)),
             replies: None,
             publishes: None,
             writes: None,
@@ -122,7 +130,7 @@ impl Control {
         let tasks = tasks::Tasks {
             connect: connect.clone(),
             nodename: self.facts.nodename.clone(),
-            queues: self.facts.queues.clone(),
+            bindings: self.bindings.clone(),
             clock: self.clock.clone(),
             audience: self.events.audience(),
             events: self.outbox.clone(),
@@ -147,6 +155,22 @@ impl Control {
     /// How many attempts have run and ended.
     pub fn processed(&self) -> u64 {
         self.totals.values().sum()
+    }
+
+    /// Has a queue bound to an exchange.
+    fn bind(&self, binding: BoundQueue) {
+        let mut bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
+        if bindings.contains(&binding) {
+            return;
+        }
+        bindings.push(binding.clone());
+        if let Some(publishes) = &self.publishes
+            && publishes.try_send(Publish::Binding(binding)).is_err()
+        {
+            tracing::warn!(
+                "a queue is not bound to its exchange until the worker listens anew: too much is to be sent"
+            );
+        }
     }
 
     fn reply(&self, reply: Reply) {

@@ -1,7 +1,7 @@
 //! Speaking: answers to those who asked, events to all who listen. Each on its own, so that a burst of events delays
 //! no answer.
 
-use petiole_broker::{Address, Mailbox};
+use petiole_broker::{Address, BoundQueue, Mailbox};
 use petiole_process::log::Chain;
 use petiole_protocol::control::{Answer, ReplyTo};
 use petiole_protocol::envelope::Envelope;
@@ -25,6 +25,8 @@ pub struct Reply {
 pub enum Publish {
     /// Events.
     Events(Vec<(Address, Envelope)>),
+    /// Nothing: this queue is bound to its exchange.
+    Binding(BoundQueue),
     /// The last events; then the node's name is taken away.
     Goodbye(Vec<(Address, Envelope)>, oneshot::Sender<()>),
 }
@@ -56,6 +58,12 @@ pub(super) async fn publish(
     while let Some(publish) = publishes.recv().await {
         let (events, done) = match publish {
             Publish::Events(events) => (events, None),
+            Publish::Binding(binding) => {
+                if let Err(error) = mailbox.bind(&[binding]).await {
+                    tracing::warn!(error = %Chain(&error), "a queue is not bound to its exchange");
+                }
+                continue;
+            }
             Publish::Goodbye(events, done) => (events, Some(done)),
         };
         match mailbox.broadcast(&events).await {

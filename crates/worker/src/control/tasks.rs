@@ -8,10 +8,10 @@ use petiole_process::log::Chain;
 use petiole_protocol::event::Clock;
 use tokio::sync::mpsc;
 
-use super::ControlEvent;
 use super::listen::listen;
 use super::remember::{Write, remember};
 use super::speak::{Publish, Reply, publish, reply};
+use super::{Bindings, ControlEvent};
 use crate::connect::Connect;
 use crate::events::Audience;
 
@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(super) struct Tasks {
     pub(super) connect: Arc<dyn Connect>,
     pub(super) nodename: String,
-    pub(super) queues: Vec<String>,
+    pub(super) bindings: Bindings,
     pub(super) clock: Arc<Clock>,
     pub(super) audience: Audience,
     pub(super) events: mpsc::Sender<ControlEvent>,
@@ -35,9 +35,9 @@ impl Tasks {
     /// Never ends by itself.
     pub(super) async fn go(self) {
         let (mailbox, revocations) = self.connected().await;
-        let Self { nodename, queues, clock, audience, events, replies, publishes, writes, .. } = self;
+        let Self { nodename, bindings, clock, audience, events, replies, publishes, writes, .. } = self;
         tokio::join!(
-            listen(mailbox.as_ref(), &nodename, &queues, &clock, &events),
+            listen(mailbox.as_ref(), &nodename, &bindings, &clock, &events),
             reply(mailbox.as_ref(), &nodename, &clock, replies),
             publish(mailbox.as_ref(), &audience, publishes),
             remember(revocations.as_ref(), writes, &events),

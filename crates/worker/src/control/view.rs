@@ -1,11 +1,11 @@
 //! What the worker knows when it is asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use petiole_broker::Parked;
-use petiole_protocol::control::{ResourceUsage, TaskInfo};
+use petiole_protocol::control::{RateLimit, ResourceUsage, TaskInfo};
 use petiole_protocol::message::{Accept, Message};
 use petiole_protocol::revoked::Revoked;
 
@@ -33,6 +33,8 @@ pub struct View<'a> {
     pub totals: &'a BTreeMap<String, u64>,
     /// What is revoked.
     pub revoked: &'a Revoked,
+    /// The tasks that have a rate limit.
+    pub rates: &'a HashMap<String, RateLimit>,
     /// What the process has used of the machine.
     pub rusage: Option<ResourceUsage>,
     /// Events of tasks are turned on.

@@ -30,6 +30,10 @@ impl Exec {
         Self { runner: None, concurrency, running: 0 }
     }
 
+    pub(super) fn resize(&mut self, concurrency: usize) {
+        self.concurrency = concurrency;
+    }
+
     pub(super) fn ready(&self) -> bool {
         self.runner.is_some()
     }

@@ -116,6 +116,16 @@ impl Runs {
         }
     }
 
+    /// Lets so many tasks run at a time from now on. What runs ends by itself.
+    pub fn resize(&mut self, concurrency: u32, now: Instant, effects: &mut Effects) {
+        self.concurrency = concurrency.max(1) as usize;
+        match &mut self.executor {
+            Executor::Exec(exec) => exec.resize(self.concurrency),
+            Executor::Serve(serve) => serve.resize(self.concurrency, self.draining, now, effects),
+        }
+        self.give(now, effects);
+    }
+
     /// How many messages to fetch now.
     pub fn wants(&self) -> usize {
         if self.draining || !self.ready() {

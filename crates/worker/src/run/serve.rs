@@ -42,9 +42,13 @@ struct Handler {
     peer: Option<Peer>,
     word: String,
     started: Instant,
+    /// What its hello said: how many runs at a time, how many ahead.
+    offers: (usize, usize),
     concurrency: usize,
     prefetch: usize,
     given: usize,
+    /// It was told to end: the pool has shrunk.
+    leaving: bool,
     /// Its run hangs: nothing is given ahead to it until that has ended.
     hangs: bool,
 }
@@ -53,6 +57,13 @@ impl Handler {
     /// How many runs it may have. Nothing that has come back is given ahead.
     fn room(&self, came_back: bool) -> usize {
         self.concurrency + if self.hangs || came_back { 0 } else { self.prefetch }
+    }
+
+    /// A handler starts what it has room for. One that has more room than the pool allows gets nothing ahead.
+    fn fit(&mut self, most: usize) {
+        let (runs, prefetch) = self.offers;
+        self.concurrency = runs.min(most);
+        self.prefetch = if runs > most { 0 } else { prefetch };
     }
 }
 
@@ -72,7 +83,7 @@ impl Serve {
     }
 
     pub(super) fn ready(&self) -> bool {
-        self.handlers.values().any(|handler| handler.peer.is_some())
+        self.handlers.values().any(|handler| handler.peer.is_some() && !handler.leaving)
     }
 
     pub(super) fn missing(&self) -> &'static str {
@@ -102,11 +113,12 @@ impl Serve {
             return false;
         };
         handler.peer = Some(peer);
-        let runs = hello.concurrency.max(1) as usize;
-        // A handler starts what it has room for. One that has more room than the pool allows gets nothing ahead.
-        handler.concurrency = runs.min(self.concurrency);
-        handler.prefetch = if runs > self.concurrency { 0 } else { hello.prefetch as usize };
-        let (each, now) = (handler.concurrency, handler.started);
+        handler.offers = (hello.concurrency.max(1) as usize, hello.prefetch as usize);
+        handler.fit(self.concurrency);
+        let (each, now) = (handler.offers.0, handler.started);
+        if handler.leaving {
+            effects.send(peer, &ToHandler::Drain {}, &[]);
+        }
         self.each = Some(each);
         self.last_end = None;
         self.complete(now, effects);
@@ -142,7 +154,7 @@ impl Serve {
             Status::Signal(signal) => format!("the handler was ended by signal {signal}"),
             Status::NotStarted(why) => format!("the handler could not be started: {why}"),
         };
-        if let Some(handler) = self.handlers.remove(&exited.process) {
+        if let Some(handler) = self.handlers.remove(&exited.process).filter(|handler| !handler.leaving) {
             if now.duration_since(handler.started) >= SETTLED {
                 self.backoff = BACKOFF.0;
             } else {
@@ -172,7 +184,9 @@ impl Serve {
         let (process, handler) = self
             .handlers
             .iter_mut()
-            .filter(|(_, handler)| handler.peer.is_some() && handler.given < handler.room(came_back))
+            .filter(|(_, handler)| {
+                handler.peer.is_some() && !handler.leaving && handler.given < handler.room(came_back)
+            })
             .min_by_key(|(_, handler)| handler.given)?;
         let peer = handler.peer?;
         let message = &work.message;
@@ -262,6 +276,36 @@ impl Serve {
         }
     }
 
+    /// Lets so many tasks run at a time: starts the handlers that are missing, and tells those to end that are too many.
+    pub(super) fn resize(&mut self, concurrency: usize, draining: bool, now: Instant, effects: &mut Effects) {
+        self.concurrency = concurrency;
+        for handler in self.handlers.values_mut() {
+            handler.fit(concurrency);
+        }
+        if draining {
+            return;
+        }
+        let surplus = self.staying().saturating_sub(self.needed());
+        let mut staying: Vec<_> = self.handlers.values_mut().filter(|handler| !handler.leaving).collect();
+        staying.sort_by_key(|handler| handler.given);
+        for handler in staying.into_iter().take(surplus) {
+            handler.leaving = true;
+            if let Some(peer) = handler.peer {
+                effects.send(peer, &ToHandler::Drain {}, &[]);
+            }
+        }
+        self.complete(now, effects);
+    }
+
+    /// How many handlers there are that were not told to end.
+    fn staying(&self) -> usize {
+        self.handlers.values().filter(|handler| !handler.leaving).count()
+    }
+
+    fn needed(&self) -> usize {
+        self.each.map_or(1, |each| self.concurrency.div_ceil(each.min(self.concurrency)))
+    }
+
     /// Starts the handlers that are missing. The first one's hello says how many tasks each runs at a time, and
     /// with that how many are needed.
     fn complete(&mut self, now: Instant, effects: &mut Effects) {
@@ -269,8 +313,7 @@ impl Serve {
         if self.not_before.is_some_and(|instant| now < instant) {
             return;
         }
-        let needed = self.each.map_or(1, |each| self.concurrency.div_ceil(each));
-        while self.handlers.len() < needed {
+        for _ in self.staying()..self.needed() {
             let process = self.next;
             self.next += 1;
             let word = format!("handler-{process}-{}", uuid::Uuid::new_v4().simple());
@@ -287,9 +330,11 @@ impl Serve {
                 peer: None,
                 word,
                 started: now,
+                offers: (1, 0),
                 concurrency: 1,
                 prefetch: 0,
                 given: 0,
+                leaving: false,
                 hangs: false,
             };
             self.handlers.insert(process, handler);

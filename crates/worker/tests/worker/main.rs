@@ -3,6 +3,7 @@
 
 mod broker;
 mod control;
+mod intake;
 mod poison;
 mod predecessor;
 mod rig;

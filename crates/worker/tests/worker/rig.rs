@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use petiole_broker::memory::{MemoryBroker, MemoryMailbox, MemoryWorker};
 use petiole_broker::{
-    Address, BoundQueue, BrokerError, Inbox, Inspector, Lease, Mailbox, Node, QueueName, Revocations,
+    Address, BoundQueue, BrokerError, Inbox, Inspector, Intake, Lease, Mailbox, Node, QueueName, Revocations,
 };
 use petiole_contract::control::{Exited, FromRunner, RUNNER, Status};
 use petiole_contract::frame;
@@ -80,6 +80,7 @@ pub(crate) fn known(incarnation: &str) -> petiole_broker::Worker {
 /// Connections to the broker in memory, where one value is both a lease and a consumer.
 struct InMemory {
     broker: MemoryBroker,
+    intake: Intake,
     workers: Mutex<HashMap<String, Arc<MemoryWorker>>>,
     published: Published,
 }
@@ -124,8 +125,12 @@ impl Mailbox for Overheard {
 
 #[async_trait]
 impl Connect for InMemory {
+    fn intake(&self) -> Intake {
+        self.intake.clone()
+    }
+
     async fn lease(&self, incarnation: &str) -> Result<Arc<dyn Lease>, BrokerError> {
-        let worker = Arc::new(self.broker.register(known(incarnation))?);
+        let worker = Arc::new(self.broker.register_with(known(incarnation), self.intake.clone())?);
         self.workers.lock().unwrap().insert(incarnation.to_owned(), worker.clone());
         Ok(worker)
     }
@@ -196,6 +201,7 @@ impl Running {
             format!("celery@{identity}"),
             Arc::new(InMemory {
                 broker: broker.clone(),
+                intake: Intake::strict(&[queue()]),
                 workers: Mutex::default(),
                 published: published.clone(),
             }),

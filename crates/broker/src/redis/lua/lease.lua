@@ -1,10 +1,10 @@
 -- For scripts that judge leases. All of them do it by Redis' own clock.
 
--- The milliseconds of Redis' clock; and its seconds, for unacked_index. kombu writes fractions there, too; but as
+-- The milliseconds of Redis' clock; its seconds, for unacked_index; and its microseconds. kombu writes fractions there, too; but as
 -- whole numbers they stay numbers in a small sorted set, where Redis would read fractions as text again and again.
 local function clock()
   local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000), time[1]
+  return time[1] * 1000 + math.floor(time[2] / 1000), time[1], time[1] * 1000000 + time[2]
 end
 
 -- How many milliseconds a worker's lease still lasts: 0 or less when it has ended, but may be renewed; nil when it

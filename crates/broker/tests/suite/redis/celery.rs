@@ -2,7 +2,7 @@
 
 use petiole_broker::conformance::{Subject as _, message, queue, record, settlement};
 use petiole_broker::redis::{Config, Endpoint};
-use petiole_broker::{BrokerError, Disposition, Held, Settled};
+use petiole_broker::{BrokerError, Disposition, Held, Intake, Settled};
 use petiole_testkit::redis::{Server, Settings};
 use petiole_testkit::wait::until;
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn what_a_worker_holds_stands_in_unacked_as_kombu_reads_it() {
 async fn the_name_of_a_queue_is_written_as_json() {
     let subject = redis().await;
     let mut config = subject.config("a");
-    config.worker.queues = vec![queue("caf\u{e9} \"1\"")];
+    config.intake = Intake::strict(&[queue("caf\u{e9} \"1\"")]);
     let worker = join(config).await.unwrap();
     subject.publish(&queue("caf\u{e9} \"1\""), &message("1", 0)).await.unwrap();
     worker.consumer.receive(1).await.unwrap();

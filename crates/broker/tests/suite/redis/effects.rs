@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use petiole_broker::conformance::{Member, Subject as _, message, part, queue, record, send, settlement};
 use petiole_broker::redis::Timeouts;
-use petiole_broker::{Delivery, Disposition, Outgoing, Refusal, Settled, Settlement, Target};
+use petiole_broker::{
+    Delivery, Disposition, Intake, Outgoing, QueueName, Refusal, Settled, Settlement, Target,
+};
 use petiole_results::chord::{CLAIM, ChordStart};
 use petiole_results::redis::Connection;
 use petiole_testkit::wait::until;
@@ -153,7 +155,8 @@ async fn a_large_group_is_sent_whole_and_in_its_order() {
 async fn a_queues_own_priority_steps_count() {
     let subject = redis().await;
     let mut config = subject.config("a");
-    config.worker.queues[1].priority_steps = vec![0, 5];
+    let steps = QueueName { priority_steps: vec![0, 5], ..queue("print") };
+    config.intake = Intake::strict(&[queue("mail"), steps]);
     let worker = join(config).await.unwrap();
     subject.publish(&queue("mail"), &message("1", 0)).await.unwrap();
     let held = worker.consumer.receive(1).await.unwrap();

@@ -216,3 +216,21 @@ async fn newer_keys_are_refused() {
     assert!(refusal.to_string().contains("upgrade"), "{refusal}");
     assert_eq!(subject.ask::<u64>(&["DBSIZE"]).await, 1);
 }
+
+#[tokio::test]
+async fn large_messages_are_taken_few_at_a_time_and_in_their_order() {
+    let subject = redis().await;
+    let worker = join(subject.config("a")).await.unwrap();
+    let ids: Vec<_> = (0..40).map(|number| format!("{number:03}")).collect();
+    for id in &ids {
+        let large = message(id, 0).replacen('{', &format!("{{\"padding\": \"{}\", ", "x".repeat(1 << 20)), 1);
+        subject.publish(&queue("mail"), &large).await.unwrap();
+    }
+    let mut taken = Vec::new();
+    while taken.len() < ids.len() {
+        let held = worker.consumer.receive(256).await.unwrap();
+        assert!((1..=8).contains(&held.len()), "{} messages of 1 MiB in one call", held.len());
+        taken.extend(held.iter().map(id));
+    }
+    assert_eq!(taken, ids);
+}

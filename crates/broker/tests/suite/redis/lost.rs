@@ -37,8 +37,8 @@ async fn traces(subject: &Redis, worker: &str) -> Vec<String> {
 async fn what_a_worker_held_that_cannot_be_read_is_found_and_put_back() {
     for (subject, known) in [(redis_apart().await, None), (redis().await, Some("no JSON"))] {
         // Only this one takes from the queue `odd`.
-        let mut config = subject.config("a.1");
-        config.worker.queues.push(queue("odd"));
+        let config = subject.config("a.1");
+        config.intake.consume(queue("odd"));
         let (a, b) = (join(config).await.unwrap(), join(subject.config("b")).await.unwrap());
         // Longer than one step of the search, and of workers whose names begin alike.
         let others: Vec<String> =

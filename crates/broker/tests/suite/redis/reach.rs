@@ -8,8 +8,8 @@ use petiole_broker::redis::{
     Config, Endpoint, Login, MailboxConfig, RedisInspector, RedisMailbox, RedisRevocations, Secrets, Timeouts,
 };
 use petiole_broker::{
-    BoundQueue, BrokerError, Disposition, Heard, Inspector as _, Mailbox as _, Node, Revocations as _,
-    Settled, Settlement, Worker,
+    BoundQueue, BrokerError, Disposition, Heard, Inspector as _, Intake, Mailbox as _, Node,
+    Revocations as _, Settled, Settlement, Start, Turn, Worker,
 };
 use petiole_protocol::envelope::Envelope;
 use petiole_results::chord::{CLAIM, ChordStart};
@@ -34,7 +34,7 @@ async fn publish(endpoint: &Endpoint, id: &str) {
 
 /// Does everything that a worker does once.
 async fn lives(endpoint: &Endpoint) {
-    let Member { consumer, attempts, parking, lease } = join(config(endpoint.clone())).await.unwrap();
+    let Member { consumer, attempts, parking, rates, lease } = join(config(endpoint.clone())).await.unwrap();
     assert!(consumer.stores_results());
     publish(endpoint, "1").await;
     let held = until("a message", LIMIT, async || {
@@ -46,6 +46,8 @@ async fn lives(endpoint: &Endpoint) {
     assert!(parking.unpark(&["1".to_owned()]).await.unwrap().is_empty());
     assert!(parking.parked(0, 0, 1).await.unwrap().is_empty());
     attempts.started(&[held[0].tag]).await.unwrap();
+    let start = Start { tag: held[0].tag, task: "tasks.add".to_owned(), id: "1".to_owned(), priority: 0 };
+    assert_eq!(rates.start(&[start]).await.unwrap(), [Turn::Now]);
     let part = part("g", "1", 0, "a", CLAIM);
     let claim = part.claimed();
     let end = Settlement {
@@ -177,7 +179,7 @@ async fn a_worker_needs_a_name_and_a_queue() {
         assert!(refusal.to_string().contains("write letters"), "{refusal}");
     }
     let mut config = subject.config("a");
-    config.worker.queues.clear();
+    config.intake = Intake::strict(&[]);
     assert!(join(config).await.err().unwrap().to_string().contains("queue"));
 }
 

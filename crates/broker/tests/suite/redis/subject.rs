@@ -12,7 +12,7 @@ use petiole_broker::redis::{
     Config, Endpoint, MailboxConfig, RedisConsumer, RedisDeadLetters, RedisInspector, RedisLease,
     RedisMailbox, RedisRevocations, Timeouts,
 };
-use petiole_broker::{Address, Inspector, Mailbox, Node, QueueName, Revocations, Worker, message};
+use petiole_broker::{Address, Inspector, Intake, Mailbox, Node, QueueName, Revocations, Worker, message};
 use petiole_protocol::keys::{self, BrokerKeys, SEPARATOR};
 use petiole_results::Store;
 use petiole_results::redis::{Connection, RedisStore};
@@ -102,15 +102,16 @@ pub(super) async fn join(config: Config) -> Result<Member, petiole_broker::Broke
     Ok(Member {
         consumer: consumer.clone(),
         attempts: consumer.clone(),
-        parking: consumer,
+        parking: consumer.clone(),
+        rates: consumer,
         lease: Arc::new(lease),
     })
 }
 
 #[async_trait(?Send)]
 impl Subject for Redis {
-    async fn register(&self, worker: Worker) -> Checked<Member> {
-        let config = Config { worker, ..self.config("") };
+    async fn register(&self, worker: Worker, intake: Intake) -> Checked<Member> {
+        let config = Config { worker, intake, ..self.config("") };
         Ok(join(config).await?)
     }
 

@@ -19,6 +19,7 @@ pub fn config(
     path: &dyn Fn(&SecretKeyRef) -> PathBuf,
     folder: &dyn Fn(&SecretRef) -> PathBuf,
 ) -> Pool {
+    let certificates = pool.accept.certificates_from.as_ref();
     Pool {
         namespace: pool.namespace.clone(),
         name: pool.name.clone(),
@@ -37,7 +38,8 @@ pub fn config(
         order: pool.order,
         accept: Accept {
             content: pool.accept.content.iter().copied().map(Content::as_str).map(str::to_owned).collect(),
-            certificates: pool.accept.certificates_from.as_ref().map(|from| folder(&from.secret_ref)),
+            certificates: certificates.map(|from| folder(&from.secret_ref)),
+            digest: certificates.map(|_| pool.accept.digest.as_str().to_owned()),
             only_signed: pool.accept.only_signed,
         },
         routes: pool.routes.clone(),

@@ -146,11 +146,13 @@ fn the_worker_alone_sees_the_named_keys_and_no_others() {
 #[test]
 fn the_worker_alone_sees_the_certificates_of_those_who_may_sign() {
     let from = json!({ "secretRef": { "name": "signers" } });
-    let signed = pool_with(json!({ "accept": { "content": ["auth"], "certificatesFrom": from } }));
+    let signed = json!({ "content": ["auth"], "certificatesFrom": from, "digest": "sha384" });
+    let signed = pool_with(json!({ "accept": signed }));
     let desired = built(&signed, queue("thumbnails"));
     let file: Pool =
         serde_json::from_str(desired.config_map.body["data"]["pool.json"].as_str().unwrap()).unwrap();
     assert_eq!(file.accept.certificates.unwrap().to_str(), Some("/etc/petiole/certificates"));
+    assert_eq!(file.accept.digest.as_deref(), Some("sha384"));
     let volume = named(&pod(&desired)["volumes"], "petiole-certificates");
     assert_eq!(volume["secret"], json!({ "secretName": "signers" }));
     let mount = |container: &Value| {

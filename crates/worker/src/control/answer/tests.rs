@@ -1,6 +1,6 @@
 //! Answers, to a worker of a pool of one queue and one task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +63,7 @@ fn ask(method: &str, arguments: &Value) -> (Value, Vec<Act>) {
     revoked.revoke(["old"], NOW);
     let parked = [Due { queue: 0, due: NOW, message: message("c", &json!({})) }];
     let totals = BTreeMap::from([("demo.add".to_owned(), 4)]);
+    let rates = HashMap::from([("demo.add".to_owned(), RateLimit::parse("5/m").unwrap())]);
     let view = View {
         facts: &facts,
         now: NOW,
@@ -76,6 +77,7 @@ fn ask(method: &str, arguments: &Value) -> (Value, Vec<Act>) {
         parked: &parked,
         totals: &totals,
         revoked: &revoked,
+        rates: &rates,
         rusage: None,
         task_events: false,
     };
@@ -122,9 +124,9 @@ fn a_worker_says_what_it_is() {
     assert_eq!(stats["broker"]["hostname"], "redis");
     assert_eq!((&stats["broker"]["port"], &stats["broker"]["virtual_host"]), (&json!(7000), &json!("2")));
     assert_eq!(said("active_queues", &json!({}))[0]["name"], "work");
-    assert_eq!(said("registered", &json!({})), json!(["demo.add"]));
+    assert_eq!(said("registered", &json!({})), json!(["demo.add [rate_limit=5/m]"]));
     let shown = said("registered", &json!({"taskinfoitems": ["time_limit", "rate_limit"]}));
-    assert_eq!(shown, json!(["demo.add [time_limit=9]"]));
+    assert_eq!(shown, json!(["demo.add [time_limit=9 rate_limit=5/m]"]));
     assert_eq!(said("revoked", &json!({})), json!(["old"]));
     assert_eq!(said("clock", &json!({})), json!({"clock": 7}));
     assert!(said("report", &json!({}))["ok"].as_str().unwrap().contains("petiole:"));
@@ -172,20 +174,27 @@ fn a_node_that_starts_is_told_what_is_revoked() {
 }
 
 #[test]
-fn what_the_resource_says_is_not_changed_here() {
-    for (method, arguments, field) in [
-        ("add_consumer", json!({"queue": "x"}), "spec.queues"),
-        ("cancel_consumer", json!({"queue": "work"}), "spec.queues"),
-        ("pool_grow", json!({"n": 1}), "spec.concurrency or spec.replicas"),
-        ("pool_shrink", json!({}), "spec.concurrency or spec.replicas"),
-    ] {
-        let error = said(method, &arguments)["error"].as_str().unwrap().to_owned();
-        assert!(error.starts_with("NotImplementedError(") && error.contains(field), "{error}");
-        assert!(error.contains("of shop/mail"), "{error}");
-    }
-    assert_eq!(said("add_consumer", &json!({"queue": "work"})), json!({"ok": "add consumer work"}));
-    let cancelled = said("cancel_consumer", &json!({"queue": "x"}));
-    assert_eq!(cancelled, json!({"ok": "no longer consuming from x"}));
+fn queues_come_and_go() {
+    let (answer, acts) = ask("add_consumer", &json!({"queue": "x"}));
+    assert_eq!(answer, json!({"ok": "add consumer x"}));
+    assert!(matches!(&acts[..], [Act::Consume(add)] if add.queue == "x"), "{acts:?}");
+    let topic = said("add_consumer", &json!({"queue": "x", "exchange_type": "topic"}));
+    assert!(topic["error"].as_str().unwrap().contains("leave exchange_type out"), "{topic}");
+    let (answer, acts) = ask("cancel_consumer", &json!({"queue": "work"}));
+    assert_eq!(answer, json!({"ok": "no longer consuming from work"}));
+    assert_eq!(acts, [Act::Cancel("work".to_owned())]);
+    assert_eq!(said("cancel_consumer", &json!({"queue": "x"})), json!({"ok": "no longer consuming from x"}));
+}
+
+#[test]
+fn a_pool_grows_and_shrinks_to_what_runs() {
+    assert_eq!(ask("pool_grow", &json!({"n": 2})), (json!({"ok": "pool will grow"}), vec![Act::Resize(5)]));
+    let shrunk = (json!({"ok": "pool will shrink"}), vec![Act::Resize(2)]);
+    assert_eq!(ask("pool_shrink", &json!({})), shrunk);
+    assert_eq!(ask("pool_shrink", &json!({"n": 2})).1, [Act::Resize(1)]);
+    let error = |method: &str, n: u32| said(method, &json!({ "n": n }))["error"].as_str().unwrap().to_owned();
+    assert!(error("pool_shrink", 3).contains("lower spec.replicas"));
+    assert!(error("pool_grow", 998).contains("raise spec.replicas"));
     assert_eq!(said("autoscale", &json!({}))["error"], "ValueError('Autoscale not enabled')");
 }
 
@@ -197,10 +206,13 @@ fn limits_are_set_for_tasks_that_are_known() {
     let unknown = json!({"error": "unknown task"});
     assert_eq!(said("time_limit", &json!({"task_name": "x", "hard": 2})), unknown);
     assert_eq!(said("rate_limit", &json!({"task_name": "x", "rate_limit": "1/s"})), unknown);
-    let off = said("rate_limit", &json!({"task_name": "demo.add", "rate_limit": null}));
-    assert_eq!(off, json!({"ok": "rate limit disabled successfully"}));
-    let on = said("rate_limit", &json!({"task_name": "demo.add", "rate_limit": "1/s"}));
-    assert!(on["error"].as_str().unwrap().contains("has no rate limits"));
+    for (limit, answer) in
+        [("", "rate limit disabled successfully"), ("1/s", "new rate limit set successfully")]
+    {
+        let act = Act::Rate("demo.add".to_owned(), RateLimit::parse(limit).unwrap());
+        let asked = ask("rate_limit", &json!({"task_name": "demo.add", "rate_limit": limit}));
+        assert_eq!(asked, (json!({"ok": answer}), vec![act]));
+    }
 }
 
 #[test]
