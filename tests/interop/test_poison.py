@@ -48,8 +48,7 @@ def test_a_task_that_kills_its_worker_again_and_again_is_given_up_and_others_go_
     assert [other.get(timeout=WITHIN) for other in others] == list(range(1, 7))
     with pytest.raises(WorkerLostError, match=f"^Worker exited prematurely: {MOST} workers have ended while it ran; "):
         poison.get(timeout=WITHIN)
-    until("its errback is called", told.exists)
-    assert told.read_text().split() == [poison.id]
+    until("its errback is called", lambda: told.exists() and told.read_text().split() == [poison.id])
     # The first time its worker may be gone before it has heard that the task has begun.
     assert len(kills.read_text().split()) in (MOST, MOST + 1)
 
@@ -61,7 +60,9 @@ def test_a_task_that_kills_its_worker_again_and_again_is_given_up_and_others_go_
     history = letter["history"]
     assert len({delivery["worker"] for delivery in history}) == MOST
     assert [delivery["at"] for delivery in history] == sorted(delivery["at"] for delivery in history)
-    assert all(delivery["host"] == "pool-0" and "ended" in delivery["how"] for delivery in history)
+    assert [delivery["host"] for delivery in history] == ["pool-0"] * MOST
+    # Two may put it back at once: who is told of its worker's end, and who finds the lease that the first has ended.
+    assert {delivery["how"] for delivery in history} <= {"it was known to have ended", "its lease ran out"}
 
 
 def test_a_dead_letter_that_is_put_back_runs(

@@ -29,7 +29,7 @@ pub struct LostDelivery {
     pub worker: String,
     /// The worker's pod, or its host outside a cluster.
     pub host: String,
-    /// How its lease ended.
+    /// How its lease ended, as far as whoever put the message back knew: a sweep may finish what another has begun.
     pub how: String,
 }
 
