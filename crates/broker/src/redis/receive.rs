@@ -59,7 +59,7 @@ impl RedisConsumer {
         match self.connection.run(call).await.map_err(during("receive messages"))? {
             Value::Array(taken) => {
                 let mut taken = taken.into_iter();
-                self.turn_is_in(taken.next());
+                self.turn_is_in(taken.next().as_ref());
                 Ok(self.deliveries(taken, &plan, taking.first()))
             }
             Value::Int(_) => Err(BrokerError::LeaseEnded),
@@ -97,9 +97,9 @@ impl RedisConsumer {
     }
 
     /// Notes after how many microseconds there is something to take from a line, as a script has said it.
-    pub(super) fn turn_is_in(&self, wait: Option<Value>) {
+    fn turn_is_in(&self, wait: Option<&Value>) {
         let wait = match wait {
-            Some(Value::Int(wait)) => u64::try_from(wait).ok().map(Duration::from_micros),
+            Some(Value::Int(wait)) => u64::try_from(*wait).ok().map(Duration::from_micros),
             _ => None,
         };
         self.turn.set(wait.and_then(|wait| Instant::now().checked_add(wait)));
