@@ -1,23 +1,28 @@
 //! Step 2, admit: whether a message runs now, later, or not at all. Pure.
 
-use std::borrow::Cow;
+mod discarded;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use petiole_broker::lost::{LostDelivery, deliveries, history};
+use petiole_broker::lost::deliveries;
 use petiole_broker::{Delivery, Start};
 use petiole_contract::pool::{self, Mode, Pool, RetryPolicy};
 use petiole_contract::template::{ParseError, Template};
 use petiole_process::log::Chain;
 use petiole_protocol::canvas::builtin::{Builtin, Mapping, accumulate, chain};
 use petiole_protocol::control::{InvalidRate, NoPattern, RateLimit};
-use petiole_protocol::json::Object;
 use petiole_protocol::message::{Accept, Message};
 use petiole_protocol::record::Exception;
 use petiole_protocol::revoked::Revoked;
 
+pub(crate) use self::discarded::revoked;
+pub use self::discarded::{Discarded, Told, reason};
+use self::discarded::{discard, too_many_deliveries};
 use crate::metrics::UNLISTED;
 use crate::outcome::Outcome;
 use crate::work::{Limits, Plan, Work};
@@ -35,50 +40,6 @@ pub enum Admission {
     Hold(Timestamp, Box<Message>),
     /// It does not run.
     Discard(Box<Discarded>),
-}
-
-/// A message that does not run. Trying it again would not help.
-#[derive(Debug)]
-pub struct Discarded {
-    /// The reason, for counting.
-    pub reason: &'static str,
-    /// The reason in words.
-    pub why: String,
-    /// The task's id, where it could be read.
-    pub id: Option<String>,
-    /// Its name, where it could be read.
-    pub task: Option<String>,
-    /// Index of its queue.
-    pub queue: usize,
-    /// The message, where it could be read: what waits for its task is told.
-    pub message: Option<Box<Message>>,
-    /// What a client that waits for it is told.
-    pub told: Told,
-    /// The message is kept in the dead-letter queue.
-    pub dead_letter: bool,
-}
-
-/// What a client that waits for a task is told.
-#[derive(Debug)]
-pub enum Told {
-    /// The task failed.
-    Failure(Exception),
-    /// It was revoked.
-    Revoked(Exception),
-}
-
-/// Reasons of [`Discarded`] that are not those of [`petiole_protocol::message::Reason`].
-pub mod reason {
-    /// The bytes on the broker are no message.
-    pub const MALFORMED: &str = "Malformed";
-    /// The pool has no task of this name.
-    pub const NOT_REGISTERED: &str = "NotRegistered";
-    /// Its `expires` has passed.
-    pub const EXPIRED: &str = "Expired";
-    /// It was revoked.
-    pub const REVOKED: &str = "Revoked";
-    /// Too many workers have ended while it ran.
-    pub const TOO_MANY_DELIVERIES: &str = "TooManyDeliveries";
 }
 
 /// Why a pool's tasks cannot be run.
@@ -278,7 +239,7 @@ impl Admit {
             return discard(message, queue, reason::EXPIRED, "it has expired", told, false);
         }
         if revoked.is_revoked(&message, now).is_some() {
-            return Admission::Discard(Box::new(self::revoked(message, queue)));
+            return Admission::Discard(Box::new(discarded::revoked(message, queue)));
         }
         let lost = if message.redelivered { deliveries(&envelope.headers) } else { 0 };
         let most = self.queues.get(queue).and_then(|queue| queue.max_deliveries).unwrap_or(u32::MAX).max(1);
@@ -384,227 +345,5 @@ impl Admit {
         // A soft limit that the hard one forestalls would never be heard.
         let soft = soft.filter(|soft| hard.is_none_or(|hard| *soft < hard));
         Limits { soft, hard }
-    }
-}
-
-/// A message whose task was revoked before it ran.
-pub(crate) fn revoked(message: Message, queue: usize) -> Discarded {
-    let told = Told::Revoked(Exception::revoked());
-    discarded(message, queue, reason::REVOKED, "it was revoked", told, false)
-}
-
-/// Why a message is not run that its workers did not outlive.
-fn too_many_deliveries(lost: u32, headers: &Object) -> String {
-    let workers = if lost == 1 { "1 worker has".to_owned() } else { format!("{lost} workers have") };
-    let newest = history(headers).pop().map(|it| {
-        let LostDelivery { at, worker, host, how } = it;
-        format!("; the last one, {worker} ({host}), at {at:.0}: {how}")
-    });
-    format!("{workers} ended while it ran{}", newest.unwrap_or_default())
-}
-
-fn discard(
-    message: Message,
-    queue: usize,
-    reason: &'static str,
-    why: impl Into<Cow<'static, str>>,
-    told: Told,
-    dead_letter: bool,
-) -> Admission {
-    Admission::Discard(Box::new(discarded(message, queue, reason, why, told, dead_letter)))
-}
-
-fn discarded(
-    message: Message,
-    queue: usize,
-    reason: &'static str,
-    why: impl Into<Cow<'static, str>>,
-    told: Told,
-    dead_letter: bool,
-) -> Discarded {
-    let why = why.into().into_owned();
-    Discarded {
-        reason,
-        why,
-        id: Some(message.id.clone()),
-        task: Some(message.task.clone()),
-        queue,
-        message: Some(Box::new(message)),
-        told,
-        dead_letter,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use petiole_broker::conformance;
-    use petiole_protocol::envelope::Envelope;
-    use serde_json::json;
-
-    use super::*;
-
-    /// A pool of two queues: the first has no limits of its own, the second has one minute, 30 s to end in.
-    fn admit() -> Admit {
-        let queue = |name: &str, limits: serde_json::Value| json!({ "name": name, "prioritySteps": [0], "visibilityTimeout": 3600, "deadLetter": "dead", "limits": limits });
-        let pool = json!({
-            "namespace": "", "name": "", "mode": "exec", "concurrency": 1,
-            "broker": { "url": { "value": "redis://redis" } },
-            "queues": [queue("a", json!({})), queue("b", json!({ "hard": 60.0, "soft": 30.0 }))],
-            "tasks": {
-                "tasks.add": { "command": ["a"] },
-                "tasks.slow": { "command": ["a"], "limits": { "hard": 300.0, "soft": 200.0 } },
-            },
-            "defaults": { "hard": 600.0, "soft": 500.0 },
-        });
-        Admit::new(&serde_json::from_value(pool).unwrap(), Accept::default()).unwrap()
-    }
-
-    /// The limits of a message with these of its own (`[hard, soft]`, as Celery writes them).
-    #[track_caller]
-    fn limits(queue: usize, task: &str, own: serde_json::Value) -> (Option<f64>, Option<f64>) {
-        limits_of(&admit(), queue, task, own)
-    }
-
-    #[track_caller]
-    fn limits_of(
-        admit: &Admit,
-        queue: usize,
-        task: &str,
-        own: serde_json::Value,
-    ) -> (Option<f64>, Option<f64>) {
-        let mut message: serde_json::Value = serde_json::from_str(&conformance::message("1", 0)).unwrap();
-        message["headers"]["task"] = json!(task);
-        message["headers"]["timelimit"] = own;
-        let envelope = Envelope::from_redis(message.to_string().as_bytes());
-        let delivery = Delivery { tag: 1, queue, counted: false, envelope };
-        match admit.admit(delivery, &Revoked::default(), Timestamp::UNIX_EPOCH) {
-            Admission::Run(work) => (work.limits.hard, work.limits.soft),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_message_has_the_limits_of_the_queue_that_it_came_from() {
-        let none = || json!([null, null]);
-        assert_eq!(limits(0, "tasks.add", none()), (Some(600.0), Some(500.0)));
-        assert_eq!(limits(1, "tasks.add", none()), (Some(60.0), Some(30.0)));
-    }
-
-    #[test]
-    fn a_tasks_own_limits_come_before_its_queues() {
-        assert_eq!(limits(1, "tasks.slow", json!([null, null])), (Some(300.0), Some(200.0)));
-    }
-
-    #[test]
-    fn a_messages_own_limits_come_first_and_are_cut_to_what_its_queue_gives() {
-        assert_eq!(limits(1, "tasks.add", json!([20, 10])), (Some(20.0), Some(10.0)));
-        assert_eq!(limits(1, "tasks.add", json!([90, null])), (Some(60.0), Some(30.0)));
-        // A soft limit that the hard one forestalls would never be heard.
-        assert_eq!(limits(1, "tasks.add", json!([20, null])), (Some(20.0), None));
-        assert_eq!(limits(0, "tasks.add", json!([90, null])), (Some(90.0), None));
-    }
-
-    #[test]
-    fn limits_that_were_set_by_remote_control_come_after_a_messages_own_and_are_cut_like_them() {
-        let (mut admit, none) = (admit(), || json!([null, null]));
-        admit.limit("tasks.add".to_owned(), Limits { soft: Some(10.0), hard: Some(20.0) });
-        assert_eq!(limits_of(&admit, 1, "tasks.add", none()), (Some(20.0), Some(10.0)));
-        assert_eq!(limits_of(&admit, 1, "tasks.add", json!([15, 5])), (Some(15.0), Some(5.0)));
-        assert_eq!(limits_of(&admit, 1, "tasks.slow", none()), (Some(300.0), Some(200.0)));
-        admit.limit("tasks.add".to_owned(), Limits { soft: None, hard: Some(90.0) });
-        assert_eq!(limits_of(&admit, 1, "tasks.add", none()), (Some(60.0), Some(30.0)));
-    }
-
-    /// What a queue that gives a message so many deliveries makes of one that has lost so many.
-    fn admitted(most: Option<u32>, lost: u32, redelivered: bool) -> Admission {
-        let mut admit = admit();
-        admit.queues[0].max_deliveries = most;
-        let mut message: serde_json::Value = serde_json::from_str(&conformance::message("1", 0)).unwrap();
-        let how =
-            json!([{ "at": "2026-11-21T10:00:00Z", "worker": "w", "host": "pod-1", "how": "it was gone" }]);
-        for (name, value) in [
-            ("petiole-deliveries", json!(lost)),
-            ("redelivered", json!(redelivered)),
-            ("petiole-history", how),
-        ] {
-            message["headers"][name] = value;
-        }
-        let envelope = Envelope::from_redis(message.to_string().as_bytes());
-        let delivery = Delivery { tag: 1, queue: 0, counted: false, envelope };
-        admit.admit(delivery, &Revoked::default(), Timestamp::UNIX_EPOCH)
-    }
-
-    #[test]
-    fn a_message_that_was_lost_too_often_is_given_up_and_says_how() {
-        let Admission::Discard(discarded) = admitted(Some(3), 3, true) else { panic!("it runs") };
-        assert_eq!(discarded.reason, reason::TOO_MANY_DELIVERIES);
-        assert!(discarded.dead_letter);
-        let why = "3 workers have ended while it ran; the last one, w (pod-1), at 2026-11-21T10:00:00Z: it was gone";
-        assert_eq!(discarded.why, why);
-        let Told::Failure(exception) = discarded.told else { panic!("no failure") };
-        assert_eq!(exception, Exception::worker_lost(&format!("Worker exited prematurely: {why}.")));
-    }
-
-    #[test]
-    fn a_message_that_was_lost_less_often_or_may_be_lost_for_ever_runs() {
-        let last_chance = |most, lost, redelivered| match admitted(most, lost, redelivered) {
-            Admission::Run(work) => work.last_chance,
-            other => panic!("{other:?}"),
-        };
-        assert!(last_chance(Some(3), 2, true));
-        for (most, lost) in [(Some(3), 1), (Some(1), 0), (Some(0), 0), (None, 100)] {
-            assert!(!last_chance(most, lost, true), "{most:?} {lost}");
-        }
-        // Nobody has restored it: a client has written the header.
-        assert!(!last_chance(Some(1), 7, false));
-    }
-
-    #[test]
-    fn a_form_that_the_pool_does_not_accept_is_kept_and_one_that_it_does_runs() {
-        let mut message: serde_json::Value = serde_json::from_str(&conformance::message("1", 0)).unwrap();
-        message["headers"]["task"] = json!("tasks.add");
-        message["content-type"] = json!("application/x-yaml");
-        message["body"] = json!("- [1]\n- {}\n- {}\n");
-        message["properties"] = json!({ "delivery_tag": "t" });
-        let admission = |accept: Accept| {
-            let envelope = Envelope::from_redis(message.to_string().as_bytes());
-            let admit = Admit { accept, ..admit() };
-            admit.admit(
-                Delivery { tag: 1, queue: 0, counted: false, envelope },
-                &Revoked::default(),
-                Timestamp::UNIX_EPOCH,
-            )
-        };
-        match admission(Accept::default()) {
-            Admission::Discard(discarded) => {
-                assert!(discarded.dead_letter);
-                assert_eq!(discarded.reason, "ContentDisallowed");
-            }
-            other => panic!("{other:?}"),
-        }
-        match admission(Accept::of(["json", "yaml"], None).unwrap()) {
-            Admission::Run(work) => assert_eq!(work.args(), "[1]"),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_message_that_expired_is_told_so_even_if_it_was_revoked() {
-        let mut message: serde_json::Value = serde_json::from_str(&conformance::message("1", 0)).unwrap();
-        message["headers"]["task"] = json!("tasks.add");
-        let mut revoked = Revoked::default();
-        revoked.revoke([message["headers"]["id"].as_str().unwrap()], Timestamp::UNIX_EPOCH);
-        let reason = |message: &serde_json::Value, at: i64| {
-            let envelope = Envelope::from_redis(message.to_string().as_bytes());
-            let delivery = Delivery { tag: 1, queue: 0, counted: false, envelope };
-            match admit().admit(delivery, &revoked, Timestamp::from_second(at).unwrap()) {
-                Admission::Discard(discarded) => discarded.reason,
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(reason(&message, 1), reason::REVOKED);
-        message["headers"]["expires"] = json!("1970-01-01T00:00:10+00:00");
-        assert_eq!(reason(&message, 1), reason::REVOKED);
-        assert_eq!(reason(&message, 11), reason::EXPIRED);
     }
 }

@@ -91,7 +91,8 @@ fn any_report_is_one_or_is_not() {
                 report.error.is_some(),
                 report.instead().map(|instead| std::mem::discriminant(&instead))
             ),
-            Err(error) => error.to_string(),
+            // What it found may be what was mutated.
+            Err(error) => error.to_string().chars().take(12).collect(),
         },
     );
 }

@@ -20,7 +20,7 @@ fn any_request_is_a_command_or_is_answered() {
     crate::fuzz("control", seeds::control("request"), |bytes| {
         let request = match Request::read(&envelope(bytes)) {
             Ok(request) => request,
-            Err(refused) => return refused.to_string(),
+            Err(refused) => return refused.to_string().chars().take(24).collect(),
         };
         let selected = request.selects("worker@host");
         let _ = request.is_expired(seeds::now());
@@ -32,7 +32,8 @@ fn any_request_is_a_command_or_is_answered() {
             }
             Err(answer) => {
                 assert_eq!(json::check(answer.as_str().as_bytes()), Ok(answer.as_str()));
-                answer.as_str().to_owned()
+                // What follows names what was mutated.
+                answer.as_str().chars().take(24).collect()
             }
         }
     });
