@@ -1,9 +1,10 @@
-//! When the limits of started attempts pass.
+//! When the limits of started attempts pass, and what is done then.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::Attempt;
+use super::attempt::State;
+use super::{Attempt, Effects, Executor, Runs};
 use crate::work::Limits;
 
 /// Which limit.
@@ -57,4 +58,21 @@ fn instants(limits: Limits, since: Instant) -> impl Iterator<Item = (Limit, Inst
     let soft = limits.soft.and_then(at).map(|instant| (Limit::Soft, instant));
     let hard = limits.hard.and_then(at).map(|instant| (Limit::Hard, instant));
     soft.into_iter().chain(hard)
+}
+
+impl Runs {
+    /// A limit has passed: the attempt is asked to end, or killed.
+    pub(super) fn limit(&mut self, attempt: Attempt, limit: Limit, effects: &mut Effects) {
+        let Some(run) = self.attempts.get_mut(&attempt) else { return };
+        let State::Started { process, soft, hard } = &mut run.state else { return };
+        let process = *process;
+        match limit {
+            Limit::Soft => *soft = true,
+            Limit::Hard => *hard = true,
+        }
+        match &mut self.executor {
+            Executor::Exec(exec) => exec.limit(process, limit, effects),
+            Executor::Serve(serve) => serve.limit(process, attempt, limit, effects),
+        }
+    }
 }

@@ -39,7 +39,7 @@ use petiole_contract::pool::Mode;
 use petiole_contract::serve::FromHandler;
 
 use self::attempt::{Note, Run, State};
-use self::deadlines::{Deadlines, Limit};
+use self::deadlines::Deadlines;
 pub use self::effects::{Effects, Ended, Progress, Revoked};
 use self::exec::Exec;
 use self::note::Unnoted;
@@ -387,19 +387,5 @@ impl Runs {
         self.next += 1;
         self.attempts.insert(attempt, Run { state: State::Waiting, since: now, revoked: None, ..run });
         self.waiting.push_front(attempt);
-    }
-
-    fn limit(&mut self, attempt: Attempt, limit: Limit, effects: &mut Effects) {
-        let Some(run) = self.attempts.get_mut(&attempt) else { return };
-        let State::Started { process, soft, hard } = &mut run.state else { return };
-        let process = *process;
-        match limit {
-            Limit::Soft => *soft = true,
-            Limit::Hard => *hard = true,
-        }
-        match &mut self.executor {
-            Executor::Exec(exec) => exec.limit(process, limit, effects),
-            Executor::Serve(serve) => serve.limit(process, attempt, limit, effects),
-        }
     }
 }
