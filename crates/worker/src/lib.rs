@@ -14,12 +14,13 @@
 //! - [`predecessor`]: what an earlier process of this pod still holds. `noting`: which attempts the broker knows to have
 //!   begun, should this process end.
 //! - [`control`]: what is asked of it beside tasks, and what is revoked. [`events`]: what it tells whoever listens.
-//! - `rates`: tasks with a rate limit.
+//! - `admits`, `ends`: the loop's side of an admission and of an ending. `rates`: tasks with a rate limit.
 //! - [`accept`]: which forms of messages are read. [`connect`]: where broker and store come from; [`redis`] is the real one. [`config`]: flags and the pool's file.
 //!   [`metrics`]: what is counted.
 
 pub mod accept;
 pub mod admit;
+mod admits;
 pub mod backoff;
 pub mod commit;
 pub mod config;

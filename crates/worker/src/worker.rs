@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use petiole_broker::{Delivery, Disposition, Intake, Settlement, Tag};
+use petiole_broker::{Intake, Tag};
 use petiole_contract::control::FromRunner;
 use petiole_contract::pool::Pool;
 use petiole_contract::serve::PICKLE;
@@ -23,7 +23,7 @@ use petiole_protocol::message::Accept;
 use petiole_protocol::serial::Serializer;
 use tokio::sync::mpsc;
 
-use crate::admit::{Admission, Admit, Discarded};
+use crate::admit::Admit;
 use crate::connect::Connect;
 use crate::control::Control;
 use crate::drain::Drain;
@@ -32,7 +32,7 @@ use crate::metrics::Metrics;
 use crate::noting::Noting;
 use crate::predecessor::{self, Incarnations};
 use crate::rates::{Asking, interval};
-use crate::run::{Effects, Ended, Peer, Runs};
+use crate::run::{Effects, Peer, Runs};
 use crate::session::{Session, SessionEvent};
 use crate::settle::{Ending, Settle};
 use crate::socket::{SocketEvent, Writers, refusal};
@@ -267,42 +267,6 @@ impl Worker {
             SessionEvent::Joined(tag, complete, joined) => self.joined(tag, complete, &joined),
         }
         Ok(())
-    }
-
-    fn admit(&mut self, delivery: Delivery, wall: Timestamp, now: Instant, effects: &mut Effects) {
-        let tag = delivery.tag;
-        if self.drain != Drain::No {
-            self.settle(Settlement::new(tag, Disposition::Requeue));
-            return;
-        }
-        match self.admit.admit(delivery, &self.control.revoked, wall) {
-            Admission::Run(work) => {
-                self.control.events.received(&work.message, wall);
-                self.runs.take(tag, work, now, effects);
-            }
-            Admission::Ended(work, outcome) => {
-                let ended = Ended { tag, work, outcome, took: None };
-                self.control.events.received(&ended.work.message, wall);
-                self.ended(ended, wall);
-            }
-            Admission::Limited(work, start) => {
-                self.control.events.received(&work.message, wall);
-                self.asking.add(work, start);
-            }
-            Admission::Hold(until, message) => {
-                self.control.events.received(&message, wall);
-                self.settle(Settlement::new(tag, Disposition::Park(until)));
-            }
-            Admission::Discard(discarded) => self.discard(tag, *discarded, wall),
-        }
-    }
-
-    pub(crate) fn discard(&mut self, tag: Tag, discarded: Discarded, wall: Timestamp) {
-        tracing::warn!(id = discarded.id, task = discarded.task, why = discarded.why, "not run");
-        self.control.events.discarded(&discarded, wall);
-        self.metrics.discarded.with_label_values(&[discarded.reason]).inc();
-        let step = self.settle.discarded(tag, discarded, wall);
-        self.step(step);
     }
 
     fn socket_event(

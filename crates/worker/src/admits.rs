@@ -1,0 +1,49 @@
+//! The worker's side of an admission: what was received runs, waits, or does not.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use petiole_broker::{Delivery, Disposition, Settlement, Tag};
+
+use crate::admit::{Admission, Discarded};
+use crate::drain::Drain;
+use crate::run::{Effects, Ended};
+use crate::worker::Worker;
+
+impl Worker {
+    pub(crate) fn admit(&mut self, delivery: Delivery, wall: Timestamp, now: Instant, effects: &mut Effects) {
+        let tag = delivery.tag;
+        if self.drain != Drain::No {
+            self.settle(Settlement::new(tag, Disposition::Requeue));
+            return;
+        }
+        match self.admit.admit(delivery, &self.control.revoked, wall) {
+            Admission::Run(work) => {
+                self.control.events.received(&work.message, wall);
+                self.runs.take(tag, work, now, effects);
+            }
+            Admission::Ended(work, outcome) => {
+                let ended = Ended { tag, work, outcome, took: None };
+                self.control.events.received(&ended.work.message, wall);
+                self.ended(ended, wall);
+            }
+            Admission::Limited(work, start) => {
+                self.control.events.received(&work.message, wall);
+                self.asking.add(work, start);
+            }
+            Admission::Hold(until, message) => {
+                self.control.events.received(&message, wall);
+                self.settle(Settlement::new(tag, Disposition::Park(until)));
+            }
+            Admission::Discard(discarded) => self.discard(tag, *discarded, wall),
+        }
+    }
+
+    pub(crate) fn discard(&mut self, tag: Tag, discarded: Discarded, wall: Timestamp) {
+        tracing::warn!(id = discarded.id, task = discarded.task, why = discarded.why, "not run");
+        self.control.events.discarded(&discarded, wall);
+        self.metrics.discarded.with_label_values(&[discarded.reason]).inc();
+        let step = self.settle.discarded(tag, discarded, wall);
+        self.step(step);
+    }
+}
