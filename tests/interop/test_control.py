@@ -139,19 +139,26 @@ def test_what_a_cancelled_queue_has_under_way_goes_on(client: Client, gate: Gate
 def test_a_pool_grows_and_shrinks(client: Client, gate: Gate) -> None:
     node = node_of(client, "single")
     to = {"destination": [node], "reply": True, "timeout": 1.0}
+    assert ok(client.app.control.pool_grow(1, **to)) == ["pool will grow"]
+    results = [client.task("gate").apply_async(gate.args(name), queue="single") for name in ("a", "b")]
+    until("both run", lambda: sorted(gate.started()) == ["a", "b"])
+    gate.open()
+    assert sorted(result.get(timeout=WITHIN) for result in results) == ["a", "b"]
+    until("it shrinks", lambda: "pool will shrink" in ok_or_error(client.app.control.pool_shrink(1, **to)))
+
+
+@pytest.mark.petiole("Celery says with how many it began")
+def test_the_size_of_a_pool_is_what_it_is_now(client: Client) -> None:
+    node = node_of(client, "single")
+    to = {"destination": [node], "reply": True, "timeout": 1.0}
 
     def size() -> int:
         return client.app.control.inspect(destination=[node], timeout=1.0).stats()[node]["pool"]["max-concurrency"]
 
-    before = size()
-    assert ok(client.app.control.pool_grow(1, **to)) == ["pool will grow"]
-    results = [client.task("gate").apply_async(gate.args(name), queue="single") for name in ("a", "b")]
-    until("both run", lambda: sorted(gate.started()) == ["a", "b"])
-    assert size() == before + 1
-    gate.open()
-    assert sorted(result.get(timeout=WITHIN) for result in results) == ["a", "b"]
-    until("it shrinks", lambda: "pool will shrink" in ok_or_error(client.app.control.pool_shrink(1, **to)))
-    assert size() == before
+    client.app.control.pool_grow(2, **to)
+    assert size() == 3
+    client.app.control.pool_shrink(2, **to)
+    assert size() == 1
 
 
 def ok_or_error(replies: list[dict[str, Any]]) -> list[str]:
