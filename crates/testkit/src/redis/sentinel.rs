@@ -24,10 +24,7 @@ impl Sentinel {
     pub fn start(master: &Server) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("sentinel-").tempdir()?;
         let (port, process) = port::with_free(|port| {
-            let (plain, tls) = if master.settings.tls.is_some() { (0, port) } else { (port, 0) };
             let mut lines = vec![
-                format!("port {plain}"),
-                format!("tls-port {tls}"),
                 "bind 127.0.0.1".to_owned(),
                 format!("unixsocket {}", folder.path().join("redis.sock").display()),
                 format!("dir {}", folder.path().display()),
@@ -41,8 +38,12 @@ impl Sentinel {
             for (name, value) in master.settings.tls.iter().flat_map(super::Tls::settings) {
                 lines.push(format!("{name} {}", value.display()));
             }
+            // Not every build knows TLS.
             if master.settings.tls.is_some() {
+                lines.extend(["port 0".to_owned(), format!("tls-port {port}")]);
                 lines.extend(["tls-replication yes".to_owned(), "tls-auth-clients no".to_owned()]);
+            } else {
+                lines.push(format!("port {port}"));
             }
             let file = folder.path().join("sentinel.conf");
             std::fs::write(&file, lines.join("\n"))?;
