@@ -272,7 +272,7 @@ async fn a_wrong_password_is_a_refusal_and_a_new_one_is_read() {
 async fn a_user_logs_in_by_name() {
     let server = Settings::default()
         .password("root")
-        .user("worker", "on >secret ~celery-task-meta-* &celery-task-meta-* +@all -@admin")
+        .user("worker", "on >secret ~celery-task-meta-* resetchannels &celery-task-meta-* +@all -@admin")
         .start()
         .unwrap();
     let address = server.url().replace("redis://", "redis://worker:secret@");
