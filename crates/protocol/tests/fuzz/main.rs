@@ -299,7 +299,8 @@ fn becomes_json(read: Result<String, petiole_protocol::serial::Unreadable>) -> S
             }
             format!("{}", text.len().checked_ilog2().unwrap_or_default())
         }
-        Err(unreadable) => unreadable.to_string(),
+        // What follows may be what was mutated.
+        Err(unreadable) => unreadable.to_string().chars().take(24).collect(),
     }
 }
 
