@@ -1,6 +1,5 @@
 """What `celery inspect`, `celery control` and Flower ask, and what a revocation does."""
 
-import threading
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from celery import states
 from celery.exceptions import TaskRevokedError
 from celery.result import AsyncResult
 from client import Client, Gate
+from listening import listening
 from rig.redis_server import RedisServer
 from rig.waiting import until
 
@@ -251,22 +251,11 @@ def test_a_task_is_revoked_by_its_stamp(client: Client, queue: str) -> None:
 
 
 def test_events_of_tasks_are_sent_when_they_are_asked_for(client: Client, queue: str) -> None:
-    seen: list[tuple[str, str]] = []
-    with client.app.connection_for_read() as connection:
-        handlers = {"*": lambda event: seen.append((event["type"], event.get("uuid", "")))}
-        receiver = client.app.events.Receiver(connection, handlers=handlers)
-        listening = threading.Thread(target=receiver.capture, kwargs={"limit": None, "timeout": None, "wakeup": False})
-        listening.start()
+    with listening(client) as heard:
+        client.app.control.enable_events(reply=True, timeout=1.0)
         try:
-            client.app.control.enable_events(reply=True, timeout=1.0)
-            # A worker that nobody has listened to looks again with its next heartbeat.
-            until("a worker is heard", lambda: any(kind == "worker-heartbeat" for kind, _ in seen))
+            heard.wait_for_a_worker()
             result = client.task("add").apply_async((1, 1), queue=queue)
-            wanted = ["task-received", "task-started", "task-succeeded"]
-            until("all of its events", lambda: [kind for kind, task in seen if task == result.id] == wanted)
+            heard.wait_for(result.id, ["task-received", "task-started", "task-succeeded"])
         finally:
-            receiver.should_stop = True
-            # What it waits for is the next event.
-            client.app.control.heartbeat()
-            listening.join(WITHIN)
             client.app.control.disable_events()

@@ -1,6 +1,5 @@
 """Events of tasks that a pool sends from the start: `worker_send_task_events`."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +8,7 @@ import pools
 import pytest
 import tasks
 from client import Client
-from rig.waiting import until
-
-WITHIN = 20
+from listening import listening
 
 
 @pytest.fixture(scope="module")
@@ -29,20 +26,7 @@ def telling(against: str, scratch: Path) -> Iterator[Client]:
 
 
 def test_whoever_listens_hears_of_tasks_without_asking(telling: Client, queue: str) -> None:
-    seen: list[tuple[str, str]] = []
-    with telling.app.connection_for_read() as connection:
-        handlers = {"*": lambda event: seen.append((event["type"], event.get("uuid", "")))}
-        receiver = telling.app.events.Receiver(connection, handlers=handlers)
-        listening = threading.Thread(target=receiver.capture, kwargs={"limit": None, "timeout": None, "wakeup": False})
-        listening.start()
-        try:
-            # A worker that nobody has listened to looks again with its next heartbeat.
-            until("a worker is heard", lambda: any(kind == "worker-heartbeat" for kind, _ in seen))
-            result = telling.task("add").apply_async((1, 1), queue=queue)
-            wanted = ["task-received", "task-started", "task-succeeded"]
-            until("all of its events", lambda: [kind for kind, task in seen if task == result.id] == wanted)
-        finally:
-            receiver.should_stop = True
-            # What it waits for is the next event.
-            telling.app.control.heartbeat()
-            listening.join(WITHIN)
+    with listening(telling) as heard:
+        heard.wait_for_a_worker()
+        result = telling.task("add").apply_async((1, 1), queue=queue)
+        heard.wait_for(result.id, ["task-received", "task-started", "task-succeeded"])
