@@ -22,7 +22,7 @@ use petiole_protocol::revoked::Revoked;
 
 pub(crate) use self::discarded::revoked;
 pub use self::discarded::{Discarded, Told, reason};
-use self::discarded::{discard, too_many_deliveries};
+use self::discarded::{discarded, too_many_deliveries};
 use crate::metrics::UNLISTED;
 use crate::outcome::Outcome;
 use crate::work::{Limits, Plan, Work};
@@ -40,6 +40,12 @@ pub enum Admission {
     Hold(Timestamp, Box<Message>),
     /// It does not run.
     Discard(Box<Discarded>),
+}
+
+impl From<Discarded> for Admission {
+    fn from(discarded: Discarded) -> Self {
+        Self::Discard(Box::new(discarded))
+    }
 }
 
 /// Why a pool's tasks cannot be run.
@@ -206,7 +212,7 @@ impl Admit {
             Ok(envelope) => envelope,
             Err(malformed) => {
                 let why = Chain(&malformed).to_string();
-                return Admission::Discard(Box::new(Discarded {
+                return Admission::from(Discarded {
                     reason: reason::MALFORMED,
                     told: Told::Failure(Exception::decode_error(&why)),
                     why,
@@ -215,13 +221,13 @@ impl Admit {
                     queue,
                     message: None,
                     dead_letter: true,
-                }));
+                });
             }
         };
         let message = match self.accept.read(&envelope, now) {
             Ok(message) => message,
             Err(refused) => {
-                return Admission::Discard(Box::new(Discarded {
+                return Admission::from(Discarded {
                     reason: refused.reason.as_str(),
                     told: Told::Failure(refused.exception()),
                     why: refused.message,
@@ -230,28 +236,28 @@ impl Admit {
                     queue,
                     message: None,
                     dead_letter: true,
-                }));
+                });
             }
         };
         // Celery checks the expiry before anything else, and does not call it a failure.
         if message.expires.is_some_and(|expires| expires < now) {
             let told = Told::Revoked(Exception::expired());
-            return discard(message, queue, reason::EXPIRED, "it has expired", told, false);
+            return discarded(message, queue, reason::EXPIRED, "it has expired", told, false).into();
         }
         if revoked.is_revoked(&message, now).is_some() {
-            return Admission::Discard(Box::new(discarded::revoked(message, queue)));
+            return discarded::revoked(message, queue).into();
         }
         let lost = if message.redelivered { deliveries(&envelope.headers) } else { 0 };
         let most = self.queues.get(queue).and_then(|queue| queue.max_deliveries).unwrap_or(u32::MAX).max(1);
         if lost >= most {
             let why = too_many_deliveries(lost, &envelope.headers);
             let told = Told::Failure(Exception::worker_lost(&format!("Worker exited prematurely: {why}.")));
-            return discard(message, queue, reason::TOO_MANY_DELIVERIES, why, told, true);
+            return discarded(message, queue, reason::TOO_MANY_DELIVERIES, why, told, true).into();
         }
         let Some(code) = self.code(&message.task) else {
             let why = "the pool has no task of this name: add it to spec.tasks, or send it to another queue";
             let told = Told::Failure(Exception::not_registered(&message.task));
-            return discard(message, queue, reason::NOT_REGISTERED, why, told, true);
+            return discarded(message, queue, reason::NOT_REGISTERED, why, told, true).into();
         };
         if let Some(eta) = message.eta
             && eta > now

@@ -7,8 +7,6 @@ use petiole_protocol::json::Object;
 use petiole_protocol::message::Message;
 use petiole_protocol::record::Exception;
 
-use super::Admission;
-
 /// A message that does not run. Trying it again would not help.
 #[derive(Debug)]
 pub struct Discarded {
@@ -69,20 +67,8 @@ pub(super) fn too_many_deliveries(lost: u32, headers: &Object) -> String {
     format!("{workers} ended while it ran{}", newest.unwrap_or_default())
 }
 
-/// See [`discarded`].
-pub(super) fn discard(
-    message: Message,
-    queue: usize,
-    reason: &'static str,
-    why: impl Into<Cow<'static, str>>,
-    told: Told,
-    dead_letter: bool,
-) -> Admission {
-    Admission::Discard(Box::new(discarded(message, queue, reason, why, told, dead_letter)))
-}
-
 /// A message that was read and does not run.
-fn discarded(
+pub(super) fn discarded(
     message: Message,
     queue: usize,
     reason: &'static str,
