@@ -31,17 +31,14 @@ TAKEN = "unacked"
 MOURNS = ("request", "exc")
 
 
-#: Celery's own, which sends the next attempt itself.
-celerys_retry = Task.retry
-
-
 class Again(Retry):
     """The task asks for another attempt."""
 
-    def __init__(self, error: Exception | None, asked: dict[str, Any]) -> None:
+    def __init__(self, error: Exception | None, asked: dict[str, Any], arguments: list[Any]) -> None:
         super().__init__(exc=error)
         self.error = error
         self.asked = asked
+        self.arguments = arguments
 
 
 def retry(
@@ -53,18 +50,13 @@ def retry(
     eta: Any = None,
     countdown: float | None = None,
     max_retries: int | None = None,
-    **options: Any,
+    **_: Any,
 ) -> NoReturn:
-    """`Task.retry`: another attempt as it was is a word of the contract; one that changes is sent as a new message."""
-    if args is not None or kwargs is not None:
-        try:
-            celerys_retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, **options)
-        except Retry as sent:
-            raise Ignore from sent
+    """`Task.retry`, as a word of the contract."""
     if countdown is None and eta is None:
         countdown = self.default_retry_delay
     asked = {"countdown": countdown, "max": self.max_retries if max_retries is None else max_retries}
-    raise Again(exc, {name: value for name, value in asked.items() if value is not None})
+    raise Again(exc, {name: value for name, value in asked.items() if value is not None}, [args, kwargs])
 
 
 class CeleryHandler(Handler):
@@ -94,7 +86,7 @@ class CeleryHandler(Handler):
                     self.current = None
         except Again as again:
             why = {"error": error(again.error, again)} if again.error else {}
-            return {"retry": again.asked, **why}, None
+            return {"retry": again.asked, **why}, plain(again.arguments)
         except Ignore:
             return {"ignore": True}, None
         except Reject as reject:
@@ -115,7 +107,7 @@ class CeleryHandler(Handler):
             task.request_stack.pop()
             _task_stack.pop()
         value = value.as_tuple() if isinstance(value, ResultBase) else value
-        return json.loads(kombu_json.dumps(value))
+        return plain(value)
 
     def request(self, task: Task, fields: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> Context:
         """What the task sees as `self.request`."""
@@ -146,6 +138,11 @@ class CeleryHandler(Handler):
         """`Task.update_state` of the task that runs."""
         attempt = _task_stack.top.request.petiole_attempt
         self.connection.send("progress", {"attempt": attempt, "state": state}, kombu_json.dumps(meta).encode())
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can have it."""
+    return json.loads(kombu_json.dumps(value))
 
 
 def mourning(task: Task, args: list[Any]) -> list[Any]:

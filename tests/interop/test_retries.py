@@ -112,6 +112,48 @@ def test_a_retried_task_keeps_its_arguments(client: Client, queue: str) -> None:
     assert result.get(timeout=WITHIN) == 1
 
 
+def test_a_retried_task_may_get_other_positional_arguments(client: Client, queue: str) -> None:
+    asked = {"then": (["done", 2**70, {"é": None}], None), "kept": "k"}
+    result = client.task("again_with").apply_async((1, 2), asked, queue=queue)
+    got = {"args": ["done", 2**70, {"é": None}], "kwargs": {"kept": "k"}, "retries": 1}
+    assert result.get(timeout=WITHIN) == got
+
+
+def test_a_retried_task_may_get_other_keyword_arguments(client: Client, queue: str) -> None:
+    asked = {"then": (None, {"done": True, "then": None}), "lost": "l"}
+    result = client.task("again_with").apply_async(("kept",), asked, queue=queue)
+    assert result.get(timeout=WITHIN) == {"args": ["kept"], "kwargs": {"done": True}, "retries": 1}
+
+
+def test_a_retried_task_may_get_no_arguments_any_more(client: Client, queue: str) -> None:
+    asked = {"then": ([], {"done": 1, "then": None})}
+    result = client.task("again_with").apply_async((1, 2), asked, queue=queue)
+    assert result.get(timeout=WITHIN) == {"args": [], "kwargs": {"done": 1}, "retries": 1}
+
+
+@pytest.mark.parametrize("form", ["gzip", "yaml", "msgpack"])
+def test_a_message_of_another_form_may_be_retried_with_other_arguments(client: Client, queue: str, form: str) -> None:
+    options = {"compression": form} if form == "gzip" else {"serializer": form}
+    asked = {"then": (["done"], None)}
+    result = client.task("again_with").apply_async(("x" * 2000,), asked, queue=queue, **options)
+    assert result.get(timeout=WITHIN) == {"args": ["done"], "kwargs": {}, "retries": 1}
+
+
+def test_a_step_that_is_retried_with_other_arguments_keeps_its_workflow(client: Client, queue: str) -> None:
+    first = client.sig("again_with", 1, queue=queue, kwargs={"then": (["done"], None)})
+    header = [first, client.sig("echo", 2, queue=queue)]
+    result = chord(header)(client.sig("one", queue=queue) | client.sig("one", queue=queue))
+    told = result.get(timeout=WITHIN)
+    assert told == [{"args": ["done"], "kwargs": {}, "retries": 1}, {"args": [2], "kwargs": {}}]
+
+
+def test_with_no_tries_left_the_arguments_that_it_would_have_had_are_told(client: Client, queue: str) -> None:
+    asked = {"then": (["done", 7], None), "limit": 0}
+    result = client.task("again_with").apply_async((1,), asked, queue=queue)
+    with pytest.raises(MaxRetriesExceededError, match=r"args:[\[(]'done', 7[\])]"):
+        result.get(timeout=WITHIN)
+
+
 def test_a_retried_task_keeps_the_client_s_headers(client: Client, queue: str) -> None:
     asked = {"header": "tenant"}
     result = client.task("lineage_again").apply_async(kwargs=asked, queue=queue, headers={"tenant": "t1"})

@@ -23,10 +23,15 @@ class Words:
         return self._task.request.get(name)
 
     def retry(
-        self, error: Exception | None = None, countdown: float | None = None, limit: int | None = None
+        self,
+        error: Exception | None = None,
+        countdown: float | None = None,
+        limit: int | None = None,
+        args: list[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
     ) -> NoReturn:
-        """Asks for another attempt."""
-        raise self._task.retry(exc=error, countdown=countdown, max_retries=limit)
+        """Asks for another attempt, perhaps with other arguments."""
+        raise self._task.retry(args, kwargs, error, countdown=countdown, max_retries=limit)
 
     def reject(self, requeue: bool) -> NoReturn:
         """Refuses the message."""

@@ -116,7 +116,8 @@ class Handler:
         except KeyboardInterrupt:
             return {"error": failure("SoftTimeLimitExceeded", "", "billiard.exceptions")}, None
         except word.Word as said:
-            return {**said.members, **({"error": raised(said.error)} if said.error else {})}, None
+            members, payload = word.framed(said.members)
+            return {**members, **({"error": raised(said.error)} if said.error else {})}, payload
         except Exception as error:
             return {"error": raised(error)}, None
 

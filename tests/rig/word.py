@@ -13,12 +13,21 @@ Report = Callable[[str, Any], None]
 
 
 class Word(Exception):
-    """Ends an attempt without a result: `members` are those of a report file and of a `result` frame."""
+    """Ends an attempt without a result: `members` are those of a report file."""
 
     def __init__(self, members: dict[str, Any], error: Exception | None = None) -> None:
         super().__init__(members)
         self.members = members
         self.error = error
+
+
+def framed(members: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """The same for a `result` frame: its members, and its payload, in which the task's own data stands."""
+    retry = dict(members.get("retry", {}))
+    args, kwargs = retry.pop("args", None), retry.pop("kwargs", None)
+    if args is not None or kwargs is not None:
+        return {**members, "retry": retry}, [args, kwargs]
+    return dict(members), None
 
 
 class Task:
@@ -37,10 +46,15 @@ class Task:
         return self._headers.get(name)
 
     def retry(
-        self, error: Exception | None = None, countdown: float | None = None, limit: int | None = None
+        self,
+        error: Exception | None = None,
+        countdown: float | None = None,
+        limit: int | None = None,
+        args: list[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
     ) -> NoReturn:
-        """Asks for another attempt."""
-        asked = {"countdown": countdown, "max": limit}
+        """Asks for another attempt, perhaps with other arguments."""
+        asked = {"countdown": countdown, "max": limit, "args": args, "kwargs": kwargs}
         retry = {name: value for name, value in asked.items() if value is not None}
         raise Word({"retry": retry}, error) from error
 

@@ -128,7 +128,7 @@ pub struct Report {
     pub error: Option<Failure>,
     /// The task wants to be tried again, whatever its exit code is; `error` is why.
     #[serde(default)]
-    pub retry: Option<Retry>,
+    pub retry: Option<RetryChanged>,
     /// The task rejects the message.
     #[serde(default)]
     pub reject: Option<Reject>,
@@ -140,6 +140,25 @@ pub struct Report {
 impl Report {
     /// What the task asked for instead of an end.
     pub fn instead(&self) -> Option<Instead> {
-        Instead::of(self.retry, self.reject, self.ignore)
+        let retry = self.retry.as_ref().map(|retry| Retry { countdown: retry.countdown, max: retry.max });
+        Instead::of(retry, self.reject, self.ignore)
     }
+}
+
+/// `retry` of a [`Report`]: a [`Retry`], and the arguments of the next try where they are others. In mode `Serve` these
+/// are the payload of the `result`.
+#[derive(Debug, Default, Deserialize)]
+pub struct RetryChanged {
+    /// [`Retry::countdown`].
+    #[serde(default)]
+    pub countdown: Option<f64>,
+    /// [`Retry::max`].
+    #[serde(default)]
+    pub max: Option<u32>,
+    /// The positional arguments: a list. Those of this try when it is not said.
+    #[serde(default)]
+    pub args: Option<Box<serde_json::value::RawValue>>,
+    /// The keyword arguments: an object. Those of this try when it is not said.
+    #[serde(default)]
+    pub kwargs: Option<Box<serde_json::value::RawValue>>,
 }

@@ -98,7 +98,8 @@ pub enum FromHandler {
         /// The state's name, such as `PROGRESS`. None of Celery's ready states.
         state: String,
     },
-    /// The run has ended. Without `error` the payload is its value as JSON (an empty payload is `null`).
+    /// The run has ended. Without `error` the payload is its value as JSON (an empty payload is `null`). With `retry` it
+    /// is what the next try is called with, `[args, kwargs]`, where that changes; what is `null` stays.
     Result(RunResult),
     /// The runs that are given back unstarted.
     Recalled {

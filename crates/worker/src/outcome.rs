@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use petiole_contract::instead::Retry;
 use petiole_protocol::canvas::builtin::Builtin;
+use petiole_protocol::message::Arguments;
 use petiole_protocol::record::Exception;
 
 /// How an attempt ended. What follows from it is decided by [`crate::settle`].
@@ -20,8 +21,8 @@ pub enum Outcome {
     WorkerLost(String),
     /// It is one of Celery's own that sends messages in place of running.
     Expanded(Builtin),
-    /// The task's own code asks for another try; why, where it said so.
-    Retry(Retry, Option<Exception>),
+    /// The task's own code asks for another try.
+    Retry(Box<Again>),
     /// The task's own code does not want the message.
     Rejected {
         /// It goes back to its queue; otherwise to the dead-letter queue.
@@ -31,6 +32,23 @@ pub enum Outcome {
     Ignored,
     /// It did not run, or was stopped for a reason of ours: the message goes back uncounted.
     Returned,
+}
+
+/// Another try.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Again {
+    /// When, and how often.
+    pub asked: Retry,
+    /// What it is called with, where that changes.
+    pub arguments: Arguments,
+    /// Why, where that was said.
+    pub why: Option<Exception>,
+}
+
+impl From<Exception> for Again {
+    fn from(why: Exception) -> Self {
+        Self { why: Some(why), ..Self::default() }
+    }
 }
 
 impl Outcome {

@@ -40,6 +40,11 @@ impl Body {
         self.pickled.then_some(&self.text)
     }
 
+    /// The JSON text that it is.
+    pub(super) fn json(&self) -> Option<&Bytes> {
+        (!self.pickled).then_some(&self.text)
+    }
+
     /// The text of a part.
     pub(super) fn part(&self, span: Option<&Range<usize>>) -> Option<&str> {
         std::str::from_utf8(self.text.get(span?.clone())?).ok()

@@ -16,6 +16,7 @@ mod accept;
 mod body;
 mod fields;
 mod refused;
+mod rewrite;
 
 use std::ops::Range;
 
@@ -25,6 +26,7 @@ use jiff::Timestamp;
 pub use accept::{Accept, NotAcceptable};
 use body::Body;
 pub use refused::{Reason, Refused};
+pub use rewrite::{Arguments, NewBody};
 
 use crate::envelope::Envelope;
 use crate::json::Object;

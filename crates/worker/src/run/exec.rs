@@ -3,12 +3,11 @@
 use bytes::Bytes;
 use petiole_contract::control::{Exited, Output, Start, Status, ToRunner};
 use petiole_contract::exec::{self, Report, Request, ResultForm, Verdict};
-use petiole_contract::failure::{self, Failure};
-use petiole_contract::instead::{Instead, Reject, Retry};
 use petiole_contract::template::Scope;
 use petiole_protocol::json::{self, Object};
 use petiole_protocol::record::Exception;
 
+use super::asked::{self, builtin, exception};
 use super::deadlines::Limit;
 use super::{Attempt, Effects, Peer, State};
 use crate::outcome::Outcome;
@@ -163,12 +162,12 @@ pub(super) fn outcome(work: &Work, state: State, exited: &Exited, payload: &Byte
         return Outcome::Failure(too_large(payload.len()).with_traceback(stderr));
     }
     let output = payload.slice(..exited.output.min(payload.len()));
-    let report = match read_report(&payload[output.len()..]) {
+    let mut report = match read_report(&payload[output.len()..]) {
         Ok(report) => report,
         Err(exception) => return Outcome::Failure(exception),
     };
-    if let Some(instead) = report.instead() {
-        return asked(instead, report.error);
+    if let Some(asked) = asked::by_report(&mut report) {
+        return asked;
     }
     if let Some(error) = report.error {
         return Outcome::Failure(exception(error));
@@ -183,22 +182,13 @@ pub(super) fn outcome(work: &Work, state: State, exited: &Exited, payload: &Byte
                 Verdict::Success | Verdict::Failure if !work.retry.exit_codes.contains(code) => {
                     Outcome::Failure(exception)
                 }
-                _ => Outcome::Retry(Retry::default(), Some(exception)),
+                _ => Outcome::Retry(Box::new(exception.into())),
             }
         }
         Status::Signal(signal) => {
             Outcome::WorkerLost(format!("the task's process was ended by signal {signal}"))
         }
         Status::NotStarted(why) => Outcome::Failure(builtin("OSError", why)),
-    }
-}
-
-/// What a task's own code asked for instead of an end.
-pub(super) fn asked(instead: Instead, error: Option<Failure>) -> Outcome {
-    match instead {
-        Instead::Retry(retry) => Outcome::Retry(retry, error.map(exception)),
-        Instead::Reject(Reject { requeue }) => Outcome::Rejected { requeue },
-        Instead::Ignore => Outcome::Ignored,
     }
 }
 
@@ -240,21 +230,7 @@ pub(super) fn json_value(bytes: Bytes) -> Outcome {
     }
 }
 
-/// What a task's own code said of its failure.
-pub(super) fn exception(failure: Failure) -> Exception {
-    let Failure { kind, message, args, module, traceback } = failure;
-    let exception = match args {
-        Some(args) => Exception::with(module, kind, args.iter().map(ToString::to_string).collect()),
-        None => Exception::new(module, kind, &message),
-    };
-    exception.with_traceback(traceback)
-}
-
 /// The result is too large to be stored.
 pub(super) fn too_large(bytes: usize) -> Exception {
     builtin("ValueError", &exec::too_large(bytes))
-}
-
-pub(super) fn builtin(kind: &str, message: &str) -> Exception {
-    Exception::new(failure::builtins(), kind, message)
 }

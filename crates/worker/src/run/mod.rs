@@ -14,6 +14,7 @@
 //! - [`held`]: what there is. `revoke`: what a revocation means for it.
 //! - [`exec`]: a process per task. [`serve`]: long-lived handlers. [`window`]: how much to hold ahead.
 
+mod asked;
 mod attempt;
 mod deadlines;
 pub mod effects;
