@@ -197,6 +197,12 @@ def ignored(task: Task, path: str) -> None:
 
 
 @bound
+def replaced(task: Task, *got: Any, by: Any) -> None:
+    """Has a signature run in its place."""
+    task.replace(by)
+
+
+@bound
 def rejected(task: Task, path: str, requeue: bool) -> str:
     """Refuses its message the first time that it sees it."""
     first = not Path(path).exists()
@@ -211,7 +217,7 @@ BODIES: dict[str, Callable[..., Any]] = {
     for body in (
         *(add, echo, nothing, boom, strange, die, kill_worker, sleep, gate, who, noted, mul, total, one, keep, clock),
         kinds,
-        *(mourn, lineage, lineage_again, again, again_with, again_at_gate, again_or_fail, advance, ignored, rejected),
+        *(mourn, lineage, lineage_again, again, again_with, again_at_gate, again_or_fail, advance, ignored, replaced, rejected),
     )
 }
 # The same bodies under names that the pools and the Celery app give other settings.

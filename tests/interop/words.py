@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from celery import Task
+from celery.canvas import maybe_signature
 from celery.exceptions import Ignore, Reject
 
 
@@ -40,6 +41,10 @@ class Words:
     def ignore(self) -> NoReturn:
         """Ends with nothing recorded."""
         raise Ignore
+
+    def replace(self, signature: Any) -> NoReturn:
+        """Has a signature run in its place."""
+        raise self._task.replace(maybe_signature(signature, self._task.app))
 
     def progress(self, state: str, meta: Any) -> None:
         """Says how far it is."""

@@ -27,6 +27,8 @@ def framed(members: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
     args, kwargs = retry.pop("args", None), retry.pop("kwargs", None)
     if args is not None or kwargs is not None:
         return {**members, "retry": retry}, [args, kwargs]
+    if "replace" in members:
+        return {**members, "replace": True}, members["replace"]
     return dict(members), None
 
 
@@ -65,6 +67,10 @@ class Task:
     def ignore(self) -> NoReturn:
         """Ends with nothing recorded."""
         raise Word({"ignore": True})
+
+    def replace(self, signature: Mapping[str, Any]) -> NoReturn:
+        """Has a signature run in its place."""
+        raise Word({"replace": signature})
 
     def progress(self, state: str, meta: Any) -> None:
         """Says how far it is."""

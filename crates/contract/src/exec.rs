@@ -135,13 +135,16 @@ pub struct Report {
     /// The task is to be forgotten.
     #[serde(default)]
     pub ignore: bool,
+    /// The signature that takes the task's place, in Celery's JSON.
+    #[serde(default)]
+    pub replace: Option<Box<serde_json::value::RawValue>>,
 }
 
 impl Report {
     /// What the task asked for instead of an end.
     pub fn instead(&self) -> Option<Instead> {
         let retry = self.retry.as_ref().map(|retry| Retry { countdown: retry.countdown, max: retry.max });
-        Instead::of(retry, self.reject, self.ignore)
+        Instead::of(retry, self.reject, self.ignore, self.replace.is_some())
     }
 }
 

@@ -144,12 +144,15 @@ pub struct RunResult {
     /// It is to be forgotten.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ignore: bool,
+    /// Another task takes its place: the payload is a signature, in Celery's JSON.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replace: bool,
 }
 
 impl RunResult {
     /// What the task asked for instead of an end.
     pub fn instead(&self) -> Option<Instead> {
-        Instead::of(self.retry, self.reject, self.ignore)
+        Instead::of(self.retry, self.reject, self.ignore, self.replace)
     }
 }
 

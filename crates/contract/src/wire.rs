@@ -128,6 +128,10 @@ fn frames_from_a_handler_keep_their_spelling() {
             r#"{"result":{"attempt":7,"ignore":true}}"#,
         ),
         (
+            FromHandler::Result(RunResult { attempt: 7, replace: true, ..RunResult::default() }),
+            r#"{"result":{"attempt":7,"replace":true}}"#,
+        ),
+        (
             FromHandler::Progress { attempt: 7, state: "PROGRESS".to_owned() },
             r#"{"progress":{"attempt":7,"state":"PROGRESS"}}"#,
         ),
@@ -211,7 +215,8 @@ fn of_several_wishes_the_first_counts() {
     let (retry, reject) = (Retry { countdown: None, max: None }, Reject { requeue: false });
     assert_eq!(report(r#"{"ignore":true,"reject":{},"retry":{}}"#), Some(Instead::Retry(retry)));
     assert_eq!(report(r#"{"ignore":true,"reject":{}}"#), Some(Instead::Reject(reject)));
-    assert_eq!(report(r#"{"ignore":true}"#), Some(Instead::Ignore));
+    assert_eq!(report(r#"{"ignore":true,"replace":{}}"#), Some(Instead::Ignore));
+    assert_eq!(report(r#"{"replace":{}}"#), Some(Instead::Replace));
     assert_eq!(report("{}"), None);
 }
 

@@ -30,6 +30,8 @@ pub enum Outcome {
     },
     /// The task's own code wants nothing recorded.
     Ignored,
+    /// The task's own code wants this signature, as JSON text, in its place.
+    Replaced(Bytes),
     /// It did not run, or was stopped for a reason of ours: the message goes back uncounted.
     Returned,
 }
@@ -63,6 +65,7 @@ impl Outcome {
             Self::Retry(..) => "retried",
             Self::Rejected { .. } => "rejected",
             Self::Ignored => "ignored",
+            Self::Replaced(_) => "replaced",
             Self::Returned => "returned",
         }
     }

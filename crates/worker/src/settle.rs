@@ -10,6 +10,7 @@
 //!   rejected                FAILURE   none                    to the dead-letter queue
 //!   rejected, with requeue  none      none                    back to the head of its queue
 //!   ignored                 none      none                    acknowledged
+//!   replaced                none      what replaces it        acknowledged
 //!   did not run             none      none                    back to the head of its queue
 //! ```
 //!
@@ -184,6 +185,10 @@ impl Settle {
                 (Settlement::new(tag, fate).into(), Verdict::Silent)
             }
             Outcome::Ignored => (Settlement::new(tag, done).into(), Verdict::Silent),
+            Outcome::Replaced(signature) => match self.replacing(&work, &signature, now) {
+                Ok(follow_ups) => (self.step(tag, work, None, follow_ups, done), Verdict::Silent),
+                Err(exception) => self.failure(tag, work, exception, done, now),
+            },
         }
     }
 

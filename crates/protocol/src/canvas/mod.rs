@@ -12,6 +12,7 @@
 //! - `plan`, `freeze`, `steps`, `links`: Celery's `apply_async`, `freeze`, `prepare_steps` and `link` for each kind of it.
 //! - `publish`: the message of a call.
 //! - [`success`](after_success), [`failure`](after_failure), [`chord`](part): the three occasions.
+//! - [`replace`](replaced): a task that has another one in its place.
 //! - [`saved`](SavedGroup): the values of a chord whose header has groups in it.
 //! - [`builtin`]: `celery.map` and the other tasks that every worker has.
 //!
@@ -27,6 +28,7 @@ mod links;
 mod options;
 mod plan;
 mod publish;
+mod replace;
 mod saved;
 mod signature;
 mod steps;
@@ -37,6 +39,7 @@ use jiff::Timestamp;
 
 pub use chord::{ChordFailure, ChordPart, body, chord_failed, part, values};
 pub use failure::after_failure;
+pub use replace::replaced;
 pub use saved::{SavedGroup, Unready};
 pub use signature::Signature;
 pub use success::after_success;
@@ -192,6 +195,12 @@ pub enum CanvasError {
     /// It has a chord without a body.
     #[error("a chord must have a `body` to run")]
     NoBody,
+    /// What is to replace a task is a part of a chord already.
+    #[error("A signature replacing a task must not be part of a chord: leave out its option `chord`")]
+    ReplacedByPart,
+    /// What is to replace a task is a chain without steps.
+    #[error("Cannot replace with an empty chain: return a value")]
+    ReplacedByNothing,
     /// A signature has more options than anybody writes.
     #[error("a signature has more than {} options, callbacks, errbacks or headers", options::MAX_OPTIONS)]
     TooManyOptions,
@@ -211,7 +220,13 @@ pub enum CanvasError {
 impl CanvasError {
     /// What is stored for the task whose canvas cannot go on.
     pub fn exception(&self) -> Exception {
-        Exception::invalid_task(&self.to_string())
+        match self {
+            // As Celery has it.
+            Self::ReplacedByPart | Self::ReplacedByNothing => {
+                Exception::new("celery.exceptions", "ImproperlyConfigured", &self.to_string())
+            }
+            _ => Exception::invalid_task(&self.to_string()),
+        }
     }
 }
 

@@ -73,6 +73,23 @@ fn record_ids(follow_ups: &FollowUps) -> Vec<&str> {
 }
 
 #[test]
+fn a_task_is_not_replaced_by_nothing_or_by_a_part_of_a_chord() {
+    let why = |signature: &str| replaced(&following("{}"), signature, &sender("tag")).unwrap_err();
+    assert_eq!(why(&several("chain", "", &[])), CanvasError::ReplacedByNothing);
+    let part = why(&task("a", &format!(r#""chord": {}"#, task("b", ""))));
+    assert_eq!(part, CanvasError::ReplacedByPart);
+    assert!(part.exception().to_json().contains("ImproperlyConfigured"));
+}
+
+#[test]
+fn a_delivery_that_comes_again_replaces_its_task_by_the_same_tasks() {
+    let group = several("group", "", &[task("a", ""), task("b", "")]);
+    let made = |delivery| replaced(&following("{}"), &group, &sender(delivery)).unwrap();
+    assert_eq!(made("tag"), made("tag"));
+    assert_ne!(ids(&made("tag").sends), ids(&made("other").sends));
+}
+
+#[test]
 fn the_same_delivery_makes_the_same_ids_and_another_makes_others() {
     let embed = link(&several("group", "", &[task("a", ""), chord("", &[task("b", "")], &task("c", ""))]));
     let message = following(&embed);

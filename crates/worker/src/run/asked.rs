@@ -21,18 +21,21 @@ pub(super) fn by_report(report: &mut Report) -> Option<Outcome> {
         let kwargs = text(retry.and_then(|retry| retry.kwargs.as_deref()));
         arguments(args, kwargs, "`retry` of the report file")
     };
-    Some(asked(instead, arguments, report.error.take()))
+    let signature = report.replace.as_deref().map(|signature| signature.get().as_bytes());
+    let signature = Bytes::copy_from_slice(signature.unwrap_or_default());
+    Some(asked(instead, arguments, signature, report.error.take()))
 }
 
 /// What a handler has asked for in its result.
 pub(super) fn by_result(result: &mut RunResult, payload: &Bytes) -> Option<Outcome> {
     let instead = result.instead()?;
-    Some(asked(instead, || read_arguments(payload), result.error.take()))
+    Some(asked(instead, || read_arguments(payload), payload.clone(), result.error.take()))
 }
 
 fn asked(
     instead: Instead,
     arguments: impl FnOnce() -> Result<Arguments, Exception>,
+    signature: Bytes,
     error: Option<Failure>,
 ) -> Outcome {
     match instead {
@@ -42,6 +45,16 @@ fn asked(
         },
         Instead::Reject(Reject { requeue }) => Outcome::Rejected { requeue },
         Instead::Ignore => Outcome::Ignored,
+        Instead::Replace if signature.len() > RESULT_LIMIT => {
+            Outcome::Failure(builtin("ValueError", &too_large(signature.len())))
+        }
+        Instead::Replace => match json::check(&signature) {
+            Ok(_) => Outcome::Replaced(signature),
+            Err(wrong) => {
+                let why = format!("the signature that is to replace the task is not JSON: {wrong}");
+                Outcome::Failure(builtin("ValueError", &why))
+            }
+        },
     }
 }
 
@@ -123,6 +136,16 @@ mod tests {
         assert_eq!(by_payload(r#"[null, {"a": 1}]"#), again(None, Some(r#"{"a": 1}"#)));
         assert_eq!(by_text(r#"{"retry": {}}"#), again(None, None));
         assert_eq!(by_text(r#"{"retry": {"args": [1], "kwargs": {}}}"#), again(Some("[1]"), Some("{}")));
+    }
+
+    #[test]
+    fn a_signature_stands_in_the_report_or_in_the_payload() {
+        let signature = Outcome::Replaced(Bytes::from_static(br#"{"task":  "a"}"#));
+        assert_eq!(by_text(r#"{"replace": {"task":  "a"}, "error": {"type": "K"}}"#), signature);
+        let mut result = RunResult { replace: true, ..RunResult::default() };
+        assert_eq!(by_result(&mut result, &Bytes::from_static(br#"{"task":  "a"}"#)), Some(signature));
+        let none = by_result(&mut result, &Bytes::new()).unwrap();
+        assert!(message(&none).contains("is not JSON"), "{none:?}");
     }
 
     #[test]

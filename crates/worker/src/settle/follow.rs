@@ -10,6 +10,7 @@ use petiole_results::Precedence;
 use petiole_results::chord::{CLAIM, ChordPart, ChordStart};
 
 use super::{Complete, Ending, Settle, Step};
+use crate::work::Work;
 
 /// What a chord's header came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +64,26 @@ impl Settle {
             .map_err(|error| error.exception())?;
         self.can_start(&sent)?;
         Ok((sent, value))
+    }
+
+    /// What runs in a task's place.
+    pub(super) fn replacing(
+        &self,
+        work: &Work,
+        signature: &[u8],
+        now: Timestamp,
+    ) -> Result<FollowUps, Exception> {
+        let Work { message, queue, mapping, .. } = work;
+        if mapping.is_some() {
+            let why = "a task that celery.map calls cannot be replaced";
+            return Err(Exception::new("builtins", "ValueError", why));
+        }
+        let sent = self.sending(message, *queue, now, |sender| {
+            canvas::replaced(message, &String::from_utf8_lossy(signature), sender)
+        });
+        let sent = sent.map_err(|error| error.exception())?;
+        self.can_start(&sent)?;
+        Ok(sent)
     }
 
     /// Chords are counted in the result store.

@@ -326,6 +326,34 @@ fn a_rejected_message_is_kept_and_an_ignored_one_forgotten() {
 }
 
 #[test]
+fn what_replaces_a_task_is_sent_in_its_name_and_nothing_is_recorded() {
+    let chain = format!(r#""chain": [{}]"#, signature("next", "2"));
+    let replaced = |by: &str| {
+        let outcome = Outcome::Replaced(by.to_owned().into());
+        end(work(&chain, "", Task::default()), outcome)
+    };
+    let (Step { settlement, .. }, verdict) = replaced(r#"{"task": "b", "args": [5]}"#);
+    assert_eq!(sent(&settlement), [("1".to_owned(), "[5]".to_owned())]);
+    assert_eq!((settlement.records.len(), settlement.disposition), (0, Disposition::Ack));
+    assert_eq!(verdict, Verdict::Silent);
+    for none in ["", "7", r#"{"task": "b", "options": {"chord": {}}}"#] {
+        let (Step { settlement, .. }, _) = replaced(none);
+        assert_eq!(status(&settlement.records[0]), ("1", "FAILURE"), "{none}");
+        assert!(settlement.sends.is_empty());
+    }
+}
+
+#[test]
+fn a_part_of_a_chord_that_is_replaced_is_counted_by_what_replaces_it() {
+    let outcome = Outcome::Replaced(Bytes::from_static(br#"{"task": "b"}"#));
+    let settlement = end(in_chord(), outcome).0.settlement;
+    assert_eq!(settlement.chord, None);
+    let sent = Message::read(&Envelope::from_redis(&settlement.sends[0].message).unwrap()).unwrap();
+    assert_eq!((sent.group.as_deref(), sent.group_index), (Some("g"), Some(0)));
+    assert!(sent.follow_ups().chord.is_some() && sent.replaced_task_nesting == 1);
+}
+
+#[test]
 fn progress_is_a_state_that_says_no_end() {
     let progress = |state: &str, meta: &'static str| {
         let work = work("", "", Task::default());
