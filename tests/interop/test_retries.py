@@ -297,12 +297,9 @@ def test_a_queue_s_policy_counts_where_the_pool_says_nothing_of_the_task(
         assert result.retries == retries
 
 
-# Progress needs frames, which only handlers have. To Celery the queue is one as any other.
-
-
-def test_progress_is_seen_as_a_state_of_the_task_s_own_with_its_meta(client: Client, gate: Gate) -> None:
+def test_progress_is_seen_as_a_state_of_the_task_s_own_with_its_meta(client: Client, queue: str, gate: Gate) -> None:
     told = [("LOADING", {"done": 1, "of": 10})]
-    result = client.task("advance").apply_async((*gate.args("x"), told), queue="serve")
+    result = client.task("advance").apply_async((*gate.args("x"), told), queue=queue)
     until("it is loading", lambda: result.state == "LOADING")
     assert result.info == {"done": 1, "of": 10}
     assert not result.ready()
@@ -311,9 +308,9 @@ def test_progress_is_seen_as_a_state_of_the_task_s_own_with_its_meta(client: Cli
     assert result.state == states.SUCCESS
 
 
-def test_the_last_of_many_states_is_the_one_that_stays(client: Client, gate: Gate) -> None:
+def test_the_last_of_many_states_is_the_one_that_stays(client: Client, queue: str, gate: Gate) -> None:
     told = [("LOADING", {"done": number}) for number in range(50)] + [("STORING", ["any", 2**70, None])]
-    result = client.task("advance").apply_async((*gate.args("x"), told), queue="serve")
+    result = client.task("advance").apply_async((*gate.args("x"), told), queue=queue)
     until("it is storing", lambda: result.state == "STORING")
     assert result.info == ["any", 2**70, None]
     gate.open()
@@ -321,17 +318,17 @@ def test_the_last_of_many_states_is_the_one_that_stays(client: Client, gate: Gat
     assert (result.state, result.info) == (states.SUCCESS, "x")
 
 
-def test_a_step_of_a_chain_may_say_how_far_it_is(client: Client, gate: Gate) -> None:
+def test_a_step_of_a_chain_may_say_how_far_it_is(client: Client, queue: str, gate: Gate) -> None:
     told = [("LOADING", {"done": 1})]
-    last = chain(client.sig("advance", *gate.args("x"), told), client.sig("echo")).delay()
+    last = chain(client.sig("advance", *gate.args("x"), told, queue=queue), client.sig("echo")).delay()
     until("it is loading", lambda: last.parent.state == "LOADING")
     gate.open()
     assert last.get(timeout=WITHIN) == {"args": ["x"], "kwargs": {}}
 
 
-def test_a_failure_is_the_end_after_any_progress(client: Client, tmp_path: Path) -> None:
+def test_a_failure_is_the_end_after_any_progress(client: Client, queue: str, tmp_path: Path) -> None:
     # There is no such folder: the task fails at its gate.
-    result = client.task("advance").apply_async((str(tmp_path / "no"), "x", [("LOADING", 1)]), queue="serve")
+    result = client.task("advance").apply_async((str(tmp_path / "no"), "x", [("LOADING", 1)]), queue=queue)
     with pytest.raises(FileNotFoundError):
         result.get(timeout=WITHIN)
     assert result.state == states.FAILURE

@@ -35,7 +35,7 @@ def framed(members: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
 class Task:
     """The task that runs."""
 
-    def __init__(self, request: Mapping[str, Any], report: Report | None = None) -> None:
+    def __init__(self, request: Mapping[str, Any], report: Report) -> None:
         self.id: str = request["id"]
         self.retries: int = request.get("retries", 0)
         self.root_id: str | None = request.get("root_id")
@@ -74,8 +74,6 @@ class Task:
 
     def progress(self, state: str, meta: Any) -> None:
         """Says how far it is."""
-        if self._report is None:
-            raise NotImplementedError("a process of mode Exec has no frames, and so no progress")
         self._report(state, meta)
 
 

@@ -62,6 +62,15 @@ pub const TRACESTATE: &str = "TRACESTATE";
 pub const BAGGAGE: &str = "BAGGAGE";
 /// Environment variable: path of a file that the task may write its [`Report`] to. The runner sets it.
 pub const RESULT: &str = "PETIOLE_RESULT";
+/// Environment variable: path of a named pipe that the task may write its states to, a line of JSON for each
+/// (Celery's `update_state`): `{"state": "PROGRESS", "meta": {"done": 3}}`. The runner sets it where [`Start::progress`]
+/// says so.
+///
+/// [`Start::progress`]: crate::control::Start::progress
+pub const PROGRESS: &str = "PETIOLE_PROGRESS";
+
+/// The longest line that is taken from the pipe of [`PROGRESS`].
+pub const PROGRESS_LINE: usize = 64 * 1024;
 
 /// The longest argument or environment value that Linux takes (`MAX_ARG_STRLEN`, less the final NUL byte).
 pub const MAX_ARGUMENT: usize = 128 * 1024 - 1;

@@ -189,6 +189,7 @@ fn a_peers_fields_that_we_do_not_know_are_ignored() {
             output: Output::Capture,
             label: "l".to_owned(),
             limit: 9,
+            progress: false,
         })
     );
     let report: Report = serde_json::from_str(r#"{"new":1,"result":[1,  2]}"#).unwrap();

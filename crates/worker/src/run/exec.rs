@@ -118,6 +118,7 @@ impl Exec {
             },
             label: message.id.clone(),
             limit: exec::RESULT_LIMIT,
+            progress: true,
         };
         if !effects.send(runner, &ToRunner::Start(start), &request.to_json()) {
             return Err(builtin("ValueError", "the command's arguments are too long together: use stdin"));
@@ -134,6 +135,17 @@ impl Exec {
         };
         effects.send(runner, &ToRunner::Signal { process, signal }, &[]);
     }
+}
+
+/// Reads a line that says how far a task is: the state's name, and its meta.
+pub(super) fn progress(line: &[u8]) -> Result<(String, Bytes), String> {
+    let example = || {
+        format!(r#"a line of {} must be like {{"state": "PROGRESS", "meta": {{"done": 3}}}}"#, exec::PROGRESS)
+    };
+    let said = Object::read(line).map_err(|error| format!("{}: {error}", example()))?;
+    let state = said.get("state").and_then(json::string).ok_or_else(example)?;
+    let meta = said.get("meta").unwrap_or("null");
+    Ok((state.into_owned(), Bytes::copy_from_slice(meta.as_bytes())))
 }
 
 /// The W3C trace context among a client's headers, as variables.

@@ -324,6 +324,7 @@ impl Serve {
                 output: Output::Log,
                 label: format!("handler {process}"),
                 limit: RESULT_LIMIT,
+                progress: false,
             };
             effects.send(runner, &ToRunner::Start(start), &[]);
             let handler = Handler {

@@ -1,0 +1,86 @@
+//! What the runner and the handlers say of attempts.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use petiole_contract::control::{Exited, FromRunner, Status};
+use petiole_contract::serve::FromHandler;
+
+use super::attempt::{Run, State};
+use super::{Attempt, Effects, Executor, Progress, Runs, exec, serve};
+
+impl Runs {
+    /// The runner has said something.
+    pub fn runner_says(&mut self, frame: FromRunner, payload: &Bytes, now: Instant, effects: &mut Effects) {
+        match frame {
+            FromRunner::Exited(exited) => self.exited(exited, payload, now, effects),
+            FromRunner::Progress { process } if matches!(self.executor, Executor::Exec(_)) => {
+                match exec::progress(payload) {
+                    Ok((state, meta)) => self.progress(process, state, meta, effects),
+                    Err(why) => {
+                        let id = self.attempts.get(&process).map(|run| run.work.message.id.as_str());
+                        tracing::warn!(id, why, "a task's progress is not recorded");
+                    }
+                }
+            }
+            FromRunner::Progress { .. } | FromRunner::Hello { .. } | FromRunner::Drain {} => {}
+        }
+        self.give(now, effects);
+    }
+
+    /// A process has ended.
+    fn exited(&mut self, mut exited: Exited, payload: &Bytes, now: Instant, effects: &mut Effects) {
+        // What was killed because we wanted that is not to blame; what has ended by itself meanwhile has ended.
+        exited.abandoned |= self.killing && matches!(exited.status, Status::Signal(_));
+        match &mut self.executor {
+            Executor::Exec(exec) => {
+                let attempt = exited.process;
+                exec.exited();
+                if let Some(run) = self.attempts.get(&attempt) {
+                    let outcome = exec::outcome(&run.work, run.state, &exited, payload);
+                    self.end(attempt, outcome, now, effects);
+                }
+            }
+            Executor::Serve(serve) => {
+                let why = serve.exited(&exited, self.draining, now, effects);
+                let of_handler: Vec<Attempt> = self.held_by(exited.process).collect();
+                for attempt in of_handler {
+                    self.lose(attempt, &why, exited.abandoned, now, effects);
+                }
+            }
+        }
+    }
+
+    /// A handler has said something.
+    pub fn handler_says(&mut self, frame: FromHandler, payload: Bytes, now: Instant, effects: &mut Effects) {
+        match frame {
+            FromHandler::Hello(_) => {}
+            FromHandler::Started { attempt } => self.started(attempt, now, effects),
+            FromHandler::Result(result) => {
+                if let Some(process) = self.attempts.get(&result.attempt).and_then(Run::process)
+                    && let Executor::Serve(serve) = &mut self.executor
+                {
+                    serve.finished(process);
+                    self.end(result.attempt, serve::outcome(result, payload), now, effects);
+                }
+            }
+            FromHandler::Progress { attempt, state } => {
+                self.progress(attempt, state, payload, effects);
+            }
+            FromHandler::Recalled { attempts } => {
+                for attempt in attempts.into_iter().rev() {
+                    self.wait_again(attempt);
+                }
+            }
+        }
+    }
+
+    /// A task has said how far it is.
+    fn progress(&self, attempt: Attempt, state: String, meta: Bytes, effects: &mut Effects) {
+        if let Some(run) = self.attempts.get(&attempt)
+            && matches!(run.state, State::Started { .. })
+        {
+            effects.progress.push(Progress { tag: run.tag, work: run.work.clone(), state, meta });
+        }
+    }
+}
