@@ -55,6 +55,18 @@ def test_a_retry_without_an_exception_has_the_state_too(client: Client, queue: s
     assert result.get(timeout=WITHIN) == "second"
 
 
+@pytest.mark.parametrize("error", ["not yet", None])
+def test_the_next_attempt_is_a_child_of_the_one_before(
+    client: Client, redis_server: RedisServer, queue: str, gate: Gate, error: str | None
+) -> None:
+    result = client.task("again_at_gate").apply_async((*gate.args("second"), error), queue=queue)
+    until("it is to be retried", lambda: result.state == states.RETRY)
+    assert wire.record(redis_server.client, result.id)["children"] == [[[result.id, None], None]]
+    gate.open()
+    assert result.get(timeout=WITHIN) == "second"
+    assert wire.record(redis_server.client, result.id)["children"] == []
+
+
 def test_the_next_attempt_is_not_before_its_countdown(client: Client, queue: str) -> None:
     started = client.sig("clock", queue=queue)
     retried = client.sig("again", 1, queue=queue, immutable=True, kwargs={"countdown": 0.4})

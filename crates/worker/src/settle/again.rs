@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use petiole_broker::{Disposition, Outgoing, Settlement, Tag, Target, message};
+use petiole_protocol::canvas::ResultTree;
 use petiole_protocol::record::{Document, Exception};
 use petiole_results::Precedence;
 
@@ -29,7 +30,10 @@ impl Settle {
             Ok(body) => body,
             Err(exception) => return self.failure(tag, work, exception, fate, now),
         };
-        let document = self.document(Document::retry(&message.id, why.as_ref()), message, work.queue);
+        // Celery's task sends its next attempt itself, which makes that a child of this one.
+        let itself = [ResultTree::task(&*message.id).to_json()];
+        let document = Document::retry(&message.id, why.as_ref()).children(Some(&itself));
+        let document = self.document(document, message, work.queue);
         let record = self.wanted(&work).then(|| self.record(&message.id, document, Precedence::Progress));
         let retries = message.retries.saturating_add(1);
         let settlement = match (&work.raw, fate) {

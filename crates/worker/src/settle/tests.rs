@@ -247,6 +247,7 @@ fn a_retry_is_recorded_with_its_reason_and_parked() {
     let until = Timestamp::from_second(5).unwrap();
     assert_eq!(settlement.disposition, Disposition::Retry { until, retries: 1, body: None });
     assert_eq!(status(&settlement.records[0]), ("1", "RETRY"));
+    assert!(settlement.records[0].document.contains(r#""children": [[["1", null], null]]"#));
 }
 
 fn with_args(args: &str) -> Outcome {
