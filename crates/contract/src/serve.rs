@@ -85,7 +85,8 @@ pub struct Run<'a> {
 pub enum FromHandler {
     /// The first frame.
     Hello(Hello),
-    /// The task's code is about to run. A run that is lost before this frame was never attempted.
+    /// The task's code is about to run. A run that is lost before this frame was never attempted. Of a pickled run the
+    /// payload may be the pickle's `embed` as JSON, so that the worker knows what follows the task.
     Started {
         /// Which run.
         attempt: u64,

@@ -31,12 +31,14 @@ pub struct NewBody {
 }
 
 impl Message {
-    /// Its body with these arguments; `None` where the body is a pickle.
+    /// Its body with these arguments; `None` where something that stays is known to nobody, since it is pickled.
     pub fn with_arguments(&self, arguments: &Arguments) -> Option<NewBody> {
-        let args = arguments.args.as_deref().unwrap_or_else(|| self.args());
-        let kwargs = arguments.kwargs.as_deref().unwrap_or_else(|| self.kwargs());
-        let text = std::str::from_utf8(self.body.json()?).ok()?;
+        let known = self.pickled().is_none();
+        let args = arguments.args.as_deref().or_else(|| known.then(|| self.args()))?;
+        let kwargs = arguments.kwargs.as_deref().or_else(|| known.then(|| self.kwargs()))?;
+        let text = std::str::from_utf8(self.body.json()).ok().filter(|text| !text.is_empty())?;
         let json = match Object::of(text) {
+            Some(embed) if !known => json::array([args, kwargs, embed.as_str()]),
             // Protocol 1, or a hybrid.
             Some(mut body) => {
                 body.set("args", args.as_bytes()).ok()?;
@@ -69,7 +71,10 @@ impl NewBody {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::message::Accept;
 
     fn message(headers: &str, body: &str) -> (Envelope, Message) {
         let envelope = Envelope {
@@ -109,6 +114,38 @@ mod tests {
         message.with_arguments(&arguments(Some("[2]"), Some(r#"{"b": 1}"#))).unwrap().put_in(&mut envelope);
         let body = r#"{"task": "t", "id": "i", "args": [2], "retries": 2, "kwargs": {"b": 1}}"#;
         assert_eq!(&envelope.body[..], body.as_bytes());
+    }
+
+    #[test]
+    fn a_pickle_becomes_json_when_all_of_it_is_known() {
+        let envelope = Envelope {
+            headers: Object::read(br#"{"task": "t", "id": "i"}"#).unwrap(),
+            content_type: Some("application/x-python-serialize".to_owned()),
+            body: b"\x80\x04"[..].into(),
+            ..Envelope::default()
+        };
+        let accept = Accept::of(["json", "pickle"], None).unwrap();
+        let mut message = accept.read(&envelope, Timestamp::UNIX_EPOCH).unwrap();
+        let (all, some) = (arguments(Some("[2]"), Some("{}")), arguments(Some("[2]"), None));
+        assert_eq!(message.with_arguments(&all), None);
+        message.set_embed(br#"{"callbacks": [{"task": "c"}], "chord": null}"#[..].into()).unwrap();
+        assert_eq!(message.with_arguments(&some), None);
+        let mut changed = envelope.clone();
+        message.with_arguments(&all).unwrap().put_in(&mut changed);
+        let changed = Message::read(&changed).unwrap();
+        assert_eq!((changed.args(), changed.follow_ups()), ("[2]", message.follow_ups()));
+        assert_eq!(changed.follow_ups().callbacks, Some(r#"[{"task": "c"}]"#));
+    }
+
+    #[test]
+    fn an_embed_that_is_no_object_changes_nothing() {
+        let (_, mut message) =
+            message(r#"{"task": "t", "id": "i"}"#, r#"[[1], {}, {"chord": {"task": "c"}}]"#);
+        let before = message.clone();
+        for none in ["", "[]", "{", "{} {}"] {
+            assert!(message.set_embed(none.as_bytes().to_vec().into()).is_err(), "{none}");
+        }
+        assert_eq!(message, before);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use petiole_broker::Tag;
+use petiole_protocol::record::Exception;
 
 use crate::work::Work;
 
@@ -17,6 +18,8 @@ pub(super) struct Run {
     /// Its task was revoked after it had been admitted.
     pub(super) revoked: Option<Revoked>,
     pub(super) note: Note,
+    /// It fails whatever its end is: what its handler has said of it cannot be read.
+    pub(super) wrong: Option<Box<Exception>>,
 }
 
 /// What the broker knows of the beginning of an attempt.

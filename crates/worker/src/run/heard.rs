@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use petiole_contract::control::{Exited, FromRunner, Status};
+use petiole_contract::exec::{RESULT_LIMIT, too_large};
 use petiole_contract::serve::FromHandler;
 
 use super::attempt::{Run, State};
-use super::{Attempt, Effects, Executor, Progress, Runs, exec, serve};
+use super::{Attempt, Effects, Executor, Progress, Runs, asked, exec, serve};
 
 impl Runs {
     /// The runner has said something.
@@ -55,7 +56,10 @@ impl Runs {
     pub fn handler_says(&mut self, frame: FromHandler, payload: Bytes, now: Instant, effects: &mut Effects) {
         match frame {
             FromHandler::Hello(_) => {}
-            FromHandler::Started { attempt } => self.started(attempt, now, effects),
+            FromHandler::Started { attempt } => {
+                self.unpickled(attempt, payload);
+                self.started(attempt, now, effects);
+            }
             FromHandler::Result(result) => {
                 if let Some(process) = self.attempts.get(&result.attempt).and_then(Run::process)
                     && let Executor::Serve(serve) = &mut self.executor
@@ -73,6 +77,26 @@ impl Runs {
                 }
             }
         }
+    }
+
+    /// A handler has read a pickle: what follows its task.
+    fn unpickled(&mut self, attempt: Attempt, embed: Bytes) {
+        let Some(run) = self.attempts.get_mut(&attempt) else { return };
+        if embed.is_empty() || run.work.message.pickled().is_none() {
+            return;
+        }
+        let wrong = if embed.len() > RESULT_LIMIT {
+            Some(too_large(embed.len()))
+        } else {
+            let read = run.work.message.set_embed(embed);
+            read.err().map(|error| {
+                format!(
+                    "the payload of `started` must be what follows the pickled task, a JSON object such as \
+                     {{\"callbacks\": null, \"errbacks\": null, \"chain\": null, \"chord\": null}}: {error}"
+                )
+            })
+        };
+        run.wrong = wrong.map(|wrong| Box::new(asked::builtin("ValueError", &wrong)));
     }
 
     /// A task has said how far it is.

@@ -167,7 +167,7 @@ impl Runs {
         let attempt = self.next;
         self.next += 1;
         let note = if work.message.redelivered { Note::Needed } else { Note::Later };
-        let run = Run { tag, work, state: State::Waiting, since: now, revoked: None, note };
+        let run = Run { tag, work, state: State::Waiting, since: now, revoked: None, note, wrong: None };
         self.attempts.insert(attempt, run);
         self.waiting.push_back(attempt);
         self.give(now, effects);
@@ -315,12 +315,14 @@ impl Runs {
             effects.revoked.push(Revoked { tag: run.tag, work: run.work, signal: by.signal() });
             return;
         }
-        let outcome = match outcome {
-            Outcome::Success(value) => match run.work.called(value) {
+        let outcome = match (run.wrong.take(), outcome) {
+            (_, Outcome::Returned) => Outcome::Returned,
+            (Some(wrong), _) => Outcome::Failure(*wrong),
+            (None, Outcome::Success(value)) => match run.work.called(value) {
                 Some(value) => Outcome::Success(value),
                 None => return self.call_again(run, now),
             },
-            other => other,
+            (None, other) => other,
         };
         effects.ended.push(Ended { tag: run.tag, work: run.work, outcome, took });
     }

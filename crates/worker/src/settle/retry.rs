@@ -67,7 +67,10 @@ pub(super) fn body(work: &Work, arguments: &Arguments) -> Result<Option<Box<NewB
     }
     let body = work.message.with_arguments(arguments);
     let body = body.ok_or_else(|| {
-        wrong("a task whose message is a pickle cannot be tried again with other arguments: call it anew")
+        wrong(
+            "a task whose message is a pickle can be tried again with other arguments only when `started` had its embed \
+             as payload, and with both `args` and `kwargs`",
+        )
     })?;
     Ok(Some(Box::new(body)))
 }
