@@ -38,7 +38,9 @@ pub fn replaced(parent: &Message, signature: &str, sender: &Sender<'_>) -> Resul
         if let Some(last) = steps.last_mut() {
             last.options.append(LINK, &list(links.as_deref()));
         }
-        steps.iter_mut().for_each(|step| step.options.set(NESTING, nesting.as_str()));
+        for step in steps {
+            step.options.set(NESTING, nesting.as_str());
+        }
     }
     plan.freeze(&mut signature, Ids { id: Some(&parent.id), ..Ids::default() })?;
     if let Kind::Chain(steps) = &mut signature.kind {
@@ -168,7 +170,9 @@ impl Signature {
         }
         let errbacks = self.options.list(LINK_ERROR);
         if !errbacks.is_empty() {
-            steps.iter_mut().for_each(|step| step.link_error(&errbacks));
+            for step in &mut steps {
+                step.link_error(&errbacks);
+            }
         }
         steps
     }

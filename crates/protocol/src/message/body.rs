@@ -46,9 +46,9 @@ impl Body {
     }
 
     /// Takes the embed of a pickle, as JSON text.
-    pub(super) fn embed(&mut self, text: Bytes) -> Result<(), Invalid> {
+    pub(super) fn embed(&mut self, text: &Bytes) -> Result<(), Invalid> {
         let mut body = Self { text: text.clone(), pickle: self.pickle.clone(), ..Self::default() };
-        let mut scanner = Scanner::new(&text)?;
+        let mut scanner = Scanner::new(text)?;
         scanner.object(|scanner, name| {
             body.take(&name.text(), scanner)?;
             Ok(())

@@ -120,7 +120,7 @@ impl Message {
     }
 
     /// Takes the `embed` of a pickle, as JSON text, from whoever could read it: then it is known what follows the task.
-    pub fn set_embed(&mut self, json: Bytes) -> Result<(), Invalid> {
+    pub fn set_embed(&mut self, json: &Bytes) -> Result<(), Invalid> {
         self.body.embed(json)
     }
 

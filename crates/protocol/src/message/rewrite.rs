@@ -128,7 +128,7 @@ mod tests {
         let mut message = accept.read(&envelope, Timestamp::UNIX_EPOCH).unwrap();
         let (all, some) = (arguments(Some("[2]"), Some("{}")), arguments(Some("[2]"), None));
         assert_eq!(message.with_arguments(&all), None);
-        message.set_embed(br#"{"callbacks": [{"task": "c"}], "chord": null}"#[..].into()).unwrap();
+        message.set_embed(&br#"{"callbacks": [{"task": "c"}], "chord": null}"#[..].into()).unwrap();
         assert_eq!(message.with_arguments(&some), None);
         let mut changed = envelope.clone();
         message.with_arguments(&all).unwrap().put_in(&mut changed);
@@ -143,7 +143,7 @@ mod tests {
             message(r#"{"task": "t", "id": "i"}"#, r#"[[1], {}, {"chord": {"task": "c"}}]"#);
         let before = message.clone();
         for none in ["", "[]", "{", "{} {}"] {
-            assert!(message.set_embed(none.as_bytes().to_vec().into()).is_err(), "{none}");
+            assert!(message.set_embed(&none.as_bytes().to_vec().into()).is_err(), "{none}");
         }
         assert_eq!(message, before);
     }

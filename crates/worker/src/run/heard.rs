@@ -57,7 +57,7 @@ impl Runs {
         match frame {
             FromHandler::Hello(_) => {}
             FromHandler::Started { attempt } => {
-                self.unpickled(attempt, payload);
+                self.unpickled(attempt, &payload);
                 self.started(attempt, now, effects);
             }
             FromHandler::Result(result) => {
@@ -80,7 +80,7 @@ impl Runs {
     }
 
     /// A handler has read a pickle: what follows its task.
-    fn unpickled(&mut self, attempt: Attempt, embed: Bytes) {
+    fn unpickled(&mut self, attempt: Attempt, embed: &Bytes) {
         let Some(run) = self.attempts.get_mut(&attempt) else { return };
         if embed.is_empty() || run.work.message.pickled().is_none() {
             return;
