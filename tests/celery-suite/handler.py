@@ -1,8 +1,8 @@
 """A handler of mode Serve that calls the tasks of a Celery app as Celery's worker does: with a request, and its words.
 
-`retry`, `replace`, `update_state`, `Ignore` and `Reject` become words of the task contract. What the contract does not
-carry (the rest of the workflow, for `self.add_to_chord`; the message's properties) is read from the message itself, which
-is on the broker until its task has ended.
+`retry`, `replace`, `add_to_chord`, `update_state`, `Ignore` and `Reject` become words of the task contract. What the
+contract does not carry (the message's properties, and what of a workflow a task looks at in its request) is read from the
+message itself, which is on the broker until its task has ended.
 """
 
 import inspect
@@ -87,6 +87,7 @@ class CeleryHandler(Handler):
         Task.signature_from_request = next_attempt
         Task.replace = replace
         Task.update_state = self.update_state
+        Task.add_to_chord = self.add_to_chord
 
     def run(self, fields: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], Any]:
         """Runs one task."""
@@ -154,6 +155,11 @@ class CeleryHandler(Handler):
             _, _, embedded = body if decoded else message.payload
             return {**request.request_dict, **(embedded or {})}
         return None
+
+    def add_to_chord(self, signature: Any) -> None:
+        """`Task.add_to_chord` of the task that runs."""
+        attempt = _task_stack.top.request.petiole_attempt
+        self.connection.send("add_to_chord", {"attempt": attempt}, kombu_json.dumps(signature).encode())
 
     def update_state(self, task_id: str | None = None, state: str | None = None, meta: Any = None, **_: Any) -> None:
         """`Task.update_state` of the task that runs."""

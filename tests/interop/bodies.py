@@ -203,6 +203,16 @@ def replaced(task: Task, *got: Any, by: Any) -> None:
 
 
 @bound
+def adding(task: Task, value: Any, *, adds: list[Any], error: str | None = None) -> Any:
+    """Adds signatures to its chord, and returns its argument."""
+    for signature in adds:
+        task.add_to_chord(signature)
+    if error:
+        raise ValueError(error)
+    return value
+
+
+@bound
 def rejected(task: Task, path: str, requeue: bool) -> str:
     """Refuses its message the first time that it sees it."""
     first = not Path(path).exists()
@@ -217,7 +227,7 @@ BODIES: dict[str, Callable[..., Any]] = {
     for body in (
         *(add, echo, nothing, boom, strange, die, kill_worker, sleep, gate, who, noted, mul, total, one, keep, clock),
         kinds,
-        *(mourn, lineage, lineage_again, again, again_with, again_at_gate, again_or_fail, advance, ignored, replaced, rejected),
+        *(mourn, lineage, lineage_again, again, again_with, again_at_gate, again_or_fail, advance, ignored, replaced, adding, rejected),
     )
 }
 # The same bodies under names that the pools and the Celery app give other settings.

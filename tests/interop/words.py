@@ -46,6 +46,10 @@ class Words:
         """Has a signature run in its place."""
         raise self._task.replace(maybe_signature(signature, self._task.app))
 
+    def add_to_chord(self, signature: Any) -> None:
+        """Adds a signature to the chord that the task is a part of."""
+        self._task.add_to_chord(maybe_signature(signature, self._task.app))
+
     def progress(self, state: str, meta: Any) -> None:
         """Says how far it is."""
         self._task.update_state(state=state, meta=meta)

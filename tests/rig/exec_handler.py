@@ -18,8 +18,11 @@ def work(bodies: Mapping[str, Callable[..., Any]]) -> int:
     """Runs the one task of this process and returns its exit code."""
     request = json.load(sys.stdin)
     try:
-        task = word.Task(request, progress)
+        added: list[Mapping[str, Any]] = []
+        task = word.Task(request, progress, added.append)
         print(json.dumps(word.call(bodies[request["task"]], task, request["args"], request["kwargs"])))
+        if added:
+            report({"add_to_chord": added})
         return 0
     except word.Word as said:
         return report({**said.members, **({"error": failure(said.error)} if said.error else {})})

@@ -146,4 +146,7 @@ class Handler:
             progress = {"attempt": fields["attempt"], "state": state}
             self.connection.send("progress", progress, json.dumps(meta).encode())
 
-        return word.Task(fields, report)
+        def add(signature: Mapping[str, Any]) -> None:
+            self.connection.send("add_to_chord", {"attempt": fields["attempt"]}, json.dumps(signature).encode())
+
+        return word.Task(fields, report, add)

@@ -10,6 +10,8 @@ from typing import Any, NoReturn, TypeVar
 Body = TypeVar("Body", bound=Callable[..., Any])
 #: Says a state of the task's own, and its meta.
 Report = Callable[[str, Any], None]
+#: Adds a signature to the chord that the task is a part of.
+Add = Callable[[Mapping[str, Any]], None]
 
 
 class Word(Exception):
@@ -35,13 +37,14 @@ def framed(members: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
 class Task:
     """The task that runs."""
 
-    def __init__(self, request: Mapping[str, Any], report: Report) -> None:
+    def __init__(self, request: Mapping[str, Any], report: Report, add: Add) -> None:
         self.id: str = request["id"]
         self.retries: int = request.get("retries", 0)
         self.root_id: str | None = request.get("root_id")
         self.parent_id: str | None = request.get("parent_id")
         self._headers: Mapping[str, Any] = request.get("headers") or {}
         self._report = report
+        self.add_to_chord = add
 
     def header(self, name: str) -> Any:
         """What the client gave by this name in `headers=`."""

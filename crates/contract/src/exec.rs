@@ -144,6 +144,9 @@ pub struct Report {
     /// The task is to be forgotten.
     #[serde(default)]
     pub ignore: bool,
+    /// What the task adds to the chord that it is a part of, when it succeeds: signatures, in Celery's JSON.
+    #[serde(default)]
+    pub add_to_chord: Vec<Box<serde_json::value::RawValue>>,
     /// The signature that takes the task's place, in Celery's JSON.
     #[serde(default)]
     pub replace: Option<Box<serde_json::value::RawValue>>,

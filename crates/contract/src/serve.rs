@@ -99,6 +99,12 @@ pub enum FromHandler {
         /// The state's name, such as `PROGRESS`. None of Celery's ready states.
         state: String,
     },
+    /// The task adds to the chord that it is a part of (Celery's `add_to_chord`), when it succeeds. The payload is a
+    /// signature, in Celery's JSON. Said once for each.
+    AddToChord {
+        /// Which run.
+        attempt: u64,
+    },
     /// The run has ended. Without `error` the payload is its value as JSON (an empty payload is `null`). With `retry` it
     /// is what the next try is called with, `[args, kwargs]`, where that changes; what is `null` stays.
     Result(RunResult),

@@ -135,6 +135,7 @@ fn frames_from_a_handler_keep_their_spelling() {
             FromHandler::Progress { attempt: 7, state: "PROGRESS".to_owned() },
             r#"{"progress":{"attempt":7,"state":"PROGRESS"}}"#,
         ),
+        (FromHandler::AddToChord { attempt: 7 }, r#"{"add_to_chord":{"attempt":7}}"#),
         (FromHandler::Recalled { attempts: vec![8] }, r#"{"recalled":{"attempts":[8]}}"#),
     ] {
         assert_eq!(header(&frame), json);

@@ -11,6 +11,8 @@ use petiole_protocol::record::Exception;
 pub enum Outcome {
     /// The task returned this JSON value.
     Success(Bytes),
+    /// The task returned this JSON value, and adds these signatures, as JSON texts, to the chord that it is a part of.
+    Adding(Bytes, Vec<Bytes>),
     /// The task's own code failed, or its request could not be made into a run.
     Failure(Exception),
     /// It ended after its soft time limit had passed; what it left on standard error.
@@ -57,7 +59,7 @@ impl Outcome {
     /// Its name in metrics.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Success(_) | Self::Expanded(_) => "succeeded",
+            Self::Success(_) | Self::Adding(..) | Self::Expanded(_) => "succeeded",
             Self::Failure(_) => "failed",
             Self::SoftTimeLimit(_) => "soft_time_limit",
             Self::HardTimeLimit(_) => "hard_time_limit",

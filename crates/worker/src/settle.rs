@@ -154,6 +154,10 @@ impl Settle {
         let done = if early { Disposition::Acked } else { Disposition::Ack };
         match outcome {
             Outcome::Success(value) => self.success(tag, work, value, FollowUps::default(), done, now),
+            Outcome::Adding(value, signatures) => match self.adding(&work, &signatures, now) {
+                Ok(sent) => self.success(tag, work, value, sent, done, now),
+                Err(exception) => self.failure(tag, work, exception, done, now),
+            },
             Outcome::Expanded(builtin) => self.expanded(tag, work, builtin, done, now),
             Outcome::Failure(exception) if retry::covers(&work.retry, &exception) => {
                 self.retry(tag, work, exception.into(), done, now)
@@ -222,7 +226,13 @@ impl Settle {
             // `run` has checked the value.
             let value = String::from_utf8_lossy(&value);
             match self.after_success(message, work.queue, &value, now) {
-                Ok(follow_ups) => sent.then(follow_ups),
+                Ok(mut follow_ups) => {
+                    // The task's own part is the only one.
+                    for part in &mut follow_ups.parts {
+                        part.adds.clone_from(&sent.adds);
+                    }
+                    sent.then(follow_ups)
+                }
                 Err(exception) => return self.failure(tag, work, exception, fate, now),
             }
         } else {

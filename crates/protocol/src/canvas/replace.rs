@@ -43,9 +43,7 @@ pub fn replaced(parent: &Message, signature: &str, sender: &Sender<'_>) -> Resul
         }
     }
     plan.freeze(&mut signature, Ids { id: Some(&parent.id), ..Ids::default() })?;
-    if let Kind::Chain(steps) = &mut signature.kind {
-        steps.iter_mut().for_each(Signature::forget_roots);
-    }
+    signature.forget_roots_in_chain();
     let inherited = [
         (CHORD, embed.chord.map(str::to_owned)),
         (GROUP_ID, parent.group.as_deref().map(quote)),
@@ -84,6 +82,12 @@ impl Signature {
     }
 
     /// Leaves the roots of the headers in a chain to be given when it runs: its ids were given before it had a root.
+    pub(super) fn forget_roots_in_chain(&mut self) {
+        if let Kind::Chain(steps) = &mut self.kind {
+            steps.iter_mut().for_each(Self::forget_roots);
+        }
+    }
+
     fn forget_roots(&mut self) {
         match &mut self.kind {
             Kind::Chord(chord) => {

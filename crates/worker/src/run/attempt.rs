@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use petiole_broker::Tag;
 use petiole_protocol::record::Exception;
 
@@ -18,6 +19,8 @@ pub(super) struct Run {
     /// Its task was revoked after it had been admitted.
     pub(super) revoked: Option<Revoked>,
     pub(super) note: Note,
+    /// What its handler has said that it adds to its chord.
+    pub(super) adds: Vec<Bytes>,
     /// It fails whatever its end is: what its handler has said of it cannot be read.
     pub(super) wrong: Option<Box<Exception>>,
 }

@@ -185,7 +185,16 @@ pub(super) fn outcome(work: &Work, state: State, exited: &Exited, payload: &Byte
         return Outcome::Failure(exception(error));
     }
     match &exited.status {
-        Status::Code(0) => value(work.plan.task.result, output, report.result.as_deref()),
+        Status::Code(0) => {
+            let value = value(work.plan.task.result, output, report.result.as_deref());
+            let adds = report.add_to_chord.iter().map(|added| Bytes::copy_from_slice(added.get().as_bytes()));
+            match value {
+                Outcome::Success(value) if !report.add_to_chord.is_empty() => {
+                    Outcome::Adding(value, adds.collect())
+                }
+                other => other,
+            }
+        }
         Status::Code(_) | Status::Signal(SIGTERM) if soft => Outcome::SoftTimeLimit(stderr),
         Status::Code(code) => {
             let command = work.plan.task.command.join(" ");

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use petiole_contract::control::{Exited, FromRunner, Status};
 use petiole_contract::exec::{RESULT_LIMIT, too_large};
 use petiole_contract::serve::FromHandler;
+use petiole_protocol::canvas::MAX_MESSAGES;
 
 use super::attempt::{Run, State};
 use super::{Attempt, Effects, Executor, Progress, Runs, asked, exec, serve};
@@ -71,6 +72,7 @@ impl Runs {
             FromHandler::Progress { attempt, state } => {
                 self.progress(attempt, state, payload, effects);
             }
+            FromHandler::AddToChord { attempt } => self.adds(attempt, payload),
             FromHandler::Recalled { attempts } => {
                 for attempt in attempts.into_iter().rev() {
                     self.wait_again(attempt);
@@ -97,6 +99,17 @@ impl Runs {
             })
         };
         run.wrong = wrong.map(|wrong| Box::new(asked::builtin("ValueError", &wrong)));
+    }
+
+    /// A task adds to its chord.
+    fn adds(&mut self, attempt: Attempt, signature: Bytes) {
+        let Some(run) = self.attempts.get_mut(&attempt) else { return };
+        let bytes = run.adds.iter().map(Bytes::len).sum::<usize>() + signature.len();
+        if bytes > RESULT_LIMIT || run.adds.len() >= MAX_MESSAGES {
+            run.wrong = Some(Box::new(asked::builtin("ValueError", &too_large(bytes))));
+        } else {
+            run.adds.push(signature);
+        }
     }
 
     /// A task has said how far it is.

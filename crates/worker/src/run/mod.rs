@@ -167,7 +167,16 @@ impl Runs {
         let attempt = self.next;
         self.next += 1;
         let note = if work.message.redelivered { Note::Needed } else { Note::Later };
-        let run = Run { tag, work, state: State::Waiting, since: now, revoked: None, note, wrong: None };
+        let run = Run {
+            tag,
+            work,
+            state: State::Waiting,
+            since: now,
+            revoked: None,
+            note,
+            adds: Vec::new(),
+            wrong: None,
+        };
         self.attempts.insert(attempt, run);
         self.waiting.push_back(attempt);
         self.give(now, effects);
@@ -318,6 +327,9 @@ impl Runs {
         let outcome = match (run.wrong.take(), outcome) {
             (_, Outcome::Returned) => Outcome::Returned,
             (Some(wrong), _) => Outcome::Failure(*wrong),
+            (None, Outcome::Success(value)) if !run.adds.is_empty() => {
+                Outcome::Adding(value, std::mem::take(&mut run.adds))
+            }
             (None, Outcome::Success(value)) => match run.work.called(value) {
                 Some(value) => Outcome::Success(value),
                 None => return self.call_again(run, now),

@@ -355,6 +355,34 @@ fn a_part_of_a_chord_that_is_replaced_is_counted_by_what_replaces_it() {
 }
 
 #[test]
+fn a_part_of_a_chord_counts_with_what_it_adds() {
+    let added = vec![Bytes::from_static(br#"{"task": "b", "options": {"task_id": "2"}}"#)];
+    let adding = |work| end(work, Outcome::Adding(Bytes::from_static(b"3"), added.clone())).0.settlement;
+    let settlement = adding(in_chord());
+    assert_eq!(sent(&settlement), [("2".to_owned(), "[]".to_owned())]);
+    assert_eq!(settlement.chord.unwrap().adds, ["2"]);
+    assert!(settlement.records[0].document.contains(r#""children": [[["2", null], null]]"#));
+    let alone = adding(work("", "", Task::default()));
+    assert_eq!(status(&alone.records[0]), ("1", "FAILURE"));
+    assert!(alone.sends.is_empty());
+}
+
+#[test]
+fn what_cannot_be_added_to_a_chord_fails_as_its_parts() {
+    let added = vec![Bytes::from_static(br#"{"task": "b", "options": {"task_id": "2"}}"#)];
+    let (Step { ending, .. }, _) = end(in_chord(), Outcome::Adding(Bytes::from_static(b"3"), added));
+    let refused = Settled::Refused(Refusal::WrongKey("k".to_owned()));
+    let Step { settlement, ending } = next(settle().answered(ending.unwrap(), refused, NOW));
+    let own = settlement.chord.unwrap();
+    assert!(own.member.contains("FAILURE") && own.adds == ["2"], "{own:?}");
+    assert_eq!(settlement.disposition, Disposition::Keep);
+    let Step { settlement, .. } = next(settle().answered(ending.unwrap(), Settled::Done, NOW));
+    let part = settlement.chord.unwrap();
+    assert!(part.task_id == "2" && part.member.contains("FAILURE"), "{part:?}");
+    assert_eq!(settlement.disposition, Disposition::Ack);
+}
+
+#[test]
 fn progress_is_a_state_that_says_no_end() {
     let progress = |state: &str, meta: &'static str| {
         let work = work("", "", Task::default());
