@@ -24,8 +24,8 @@ pub(super) const NOT_A_TRIPLE: &str = "the body must be an array `[args, kwargs,
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Body {
     text: Bytes,
-    /// The text is no JSON but a pickle, of which nothing else is known.
-    pickled: bool,
+    /// The body is a pickle, of which nothing is known; the text is what its handler says of it: the embed.
+    pickle: Option<Bytes>,
     pub(super) args: Option<Range<usize>>,
     pub(super) kwargs: Option<Range<usize>>,
     pub(super) callbacks: Option<Range<usize>>,
@@ -37,7 +37,25 @@ pub(super) struct Body {
 impl Body {
     /// The pickle that it is.
     pub(super) fn pickled(&self) -> Option<&Bytes> {
-        self.pickled.then_some(&self.text)
+        self.pickle.as_ref()
+    }
+
+    /// The JSON text that it is; of a pickle its embed, where that is known.
+    pub(super) fn json(&self) -> &Bytes {
+        &self.text
+    }
+
+    /// Takes the embed of a pickle, as JSON text.
+    pub(super) fn embed(&mut self, text: &Bytes) -> Result<(), Invalid> {
+        let mut body = Self { text: text.clone(), pickle: self.pickle.clone(), ..Self::default() };
+        let mut scanner = Scanner::new(text)?;
+        scanner.object(|scanner, name| {
+            body.take(&name.text(), scanner)?;
+            Ok(())
+        })?;
+        scanner.end()?;
+        *self = body;
+        Ok(())
     }
 
     /// The text of a part.
@@ -58,7 +76,7 @@ pub(super) fn message(envelope: &Envelope, accept: &Accept, now: Timestamp) -> R
         }
         Decoded::Pickle(_) if headers.task.is_none() => Err(of_headers(Why::pickled_protocol_1())),
         Decoded::Pickle(text) => {
-            let body = Body { text, pickled: true, ..Body::default() };
+            let body = Body { pickle: Some(text), ..Body::default() };
             headers.message(envelope, body).map_err(of_headers)
         }
         Decoded::Text if headers.task.is_none() => Err(of_headers(Why::not_a_task())),

@@ -233,6 +233,7 @@ pub(crate) fn sh(process: u64, script: &str) -> Start {
         output: Output::Capture,
         label: format!("task-{process}"),
         limit: LIMIT,
+        progress: true,
     }
 }
 
