@@ -50,7 +50,7 @@ pub use self::verdict::Verdict;
 use crate::admit::reason::NOT_REGISTERED;
 use crate::admit::{Discarded, PoolError, Told};
 use crate::outcome::Outcome;
-use crate::run::{Ended, Progress};
+use crate::run::{Ended, Progress, Started};
 use crate::work::Work;
 
 /// The longest name of a state (Celery's own tables have room for 50 characters).
@@ -115,16 +115,22 @@ impl Settle {
         }
     }
 
-    /// What is written when a task starts.
-    pub fn started(&self, tag: Tag, work: &Work) -> Option<Settlement> {
+    /// What is written when a task starts. Its record names the process, and waits until that is known.
+    pub fn started(&self, started: &Started) -> Option<Settlement> {
+        let Started { tag, work, pid, begins } = started;
         let task = &work.plan.task;
-        let record = (task.track_started && self.wanted(work)).then(|| {
-            let document = Document::started(&work.message.id, std::process::id(), &self.nodename);
+        let record = pid.filter(|_| task.track_started && self.wanted(work)).map(|pid| {
+            let document = Document::started(&work.message.id, pid, &self.nodename);
             let document = self.document(document, &work.message, work.queue);
             self.record(&work.message.id, document, Precedence::Progress)
         });
-        let disposition = if task.acks_early { Disposition::Ack } else { Disposition::Keep };
-        (record.is_some() || task.acks_early).then(|| Settlement::new(tag, disposition).with_records(record))
+        let disposition = match (task.acks_early, begins) {
+            (false, _) => Disposition::Keep,
+            (true, true) => Disposition::Ack,
+            (true, false) => Disposition::Acked,
+        };
+        let writes = record.is_some() || disposition == Disposition::Ack;
+        writes.then(|| Settlement::new(*tag, disposition).with_records(record))
     }
 
     /// What is written when a task says how far it is; or why nothing is.

@@ -333,8 +333,8 @@ impl Worker {
         for (peer, bytes) in effects.frames {
             self.writers.write(peer, bytes);
         }
-        for (tag, work) in &effects.started {
-            if let Some(settlement) = self.settle.started(*tag, work) {
+        for started in &effects.started {
+            if let Some(settlement) = self.settle.started(started) {
                 self.settle(settlement);
             }
         }

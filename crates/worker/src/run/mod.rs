@@ -11,7 +11,7 @@
 //! started attempt is the victim of a death; one that merely waited, or was given and not started, waits again.
 //!
 //! - `note`: which attempts the broker is told of, some of them before they begin.
-//! - [`held`]: what there is. `revoke`: what a revocation means for it.
+//! - [`held`]: what there is, and in which processes (`pids`). `revoke`: what a revocation means for it.
 //! - [`exec`]: a process per task. [`serve`]: long-lived handlers. [`window`]: how much to hold ahead.
 
 mod attempt;
@@ -22,6 +22,7 @@ mod hanging;
 pub mod held;
 mod lost;
 mod note;
+mod pids;
 mod revoke;
 pub mod serve;
 mod stop;
@@ -29,7 +30,7 @@ mod stop;
 mod tests;
 mod window;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -40,7 +41,7 @@ use petiole_contract::serve::FromHandler;
 
 use self::attempt::{Note, Run, State};
 use self::deadlines::Deadlines;
-pub use self::effects::{Effects, Ended, Progress, Revoked};
+pub use self::effects::{Effects, Ended, Progress, Revoked, Started};
 use self::exec::Exec;
 use self::note::Unnoted;
 use self::serve::Serve;
@@ -65,6 +66,8 @@ const BATCH: usize = 16;
 #[derive(Debug)]
 pub struct Runs {
     executor: Executor,
+    /// The ids of the processes that run, by their numbers.
+    pids: BTreeMap<u64, u32>,
     attempts: HashMap<Attempt, Run>,
     /// How many of the attempts have started.
     started: usize,
@@ -100,6 +103,7 @@ impl Runs {
         };
         Self {
             executor,
+            pids: BTreeMap::new(),
             attempts: HashMap::new(),
             started: 0,
             starts: 0,
@@ -176,6 +180,7 @@ impl Runs {
 
     /// A runner has connected.
     pub fn runner_connected(&mut self, peer: Peer, now: Instant, effects: &mut Effects) {
+        self.pids.clear();
         match &mut self.executor {
             Executor::Exec(exec) => exec.connected(peer),
             Executor::Serve(serve) => serve.connected(peer, now, effects),
@@ -204,6 +209,7 @@ impl Runs {
             Executor::Serve(serve) => serve.disconnected(peer, effects),
         };
         if runner_gone {
+            self.pids.clear();
             let attempts: Vec<Attempt> = self.attempts.keys().copied().collect();
             for attempt in attempts {
                 self.lose(attempt, "the task's container has ended", excused, now, effects);
@@ -214,7 +220,11 @@ impl Runs {
 
     /// The runner has said something.
     pub fn runner_says(&mut self, frame: FromRunner, payload: &Bytes, now: Instant, effects: &mut Effects) {
+        if let FromRunner::Started { process, pid } = frame {
+            self.runs_as(process, pid, effects);
+        }
         if let FromRunner::Exited(mut exited) = frame {
+            self.pids.remove(&exited.process);
             // What was killed because we wanted that is not to blame; what has ended by itself meanwhile has ended.
             exited.abandoned |= self.killing && matches!(exited.status, Status::Signal(_));
             match &mut self.executor {
@@ -352,9 +362,9 @@ impl Runs {
         if self.tells_starts {
             effects.begun.push(run.work.message.id.clone());
         }
-        let task = &run.work.plan.task;
-        if task.track_started || task.acks_early {
-            effects.started.push((run.tag, run.work.clone()));
+        let pid = self.pids.get(&process).copied();
+        if run.work.plan.task.acks_early || (run.work.plan.task.track_started && pid.is_some()) {
+            effects.started.push(Started { tag: run.tag, work: run.work.clone(), pid, begins: true });
         }
         self.terminate_started(attempt, effects);
     }

@@ -1,6 +1,7 @@
 //! The state machine, driven by frames.
 
 mod note;
+mod pids;
 mod resize;
 mod revoke;
 
