@@ -1,7 +1,7 @@
 //! One incarnation of the worker: its lease, its consumer, its receiving and committing tasks.
 //!
 //! ```text
-//!   lease registered ──> consumer ──> receive, commit ──> end: release the lease | lost: nothing more is written
+//!   lease registered ──> consumer ──> receive, sign, commit ──> end: release the lease | lost: nothing more is written
 //! ```
 //!
 //! A worker that loses its lease, or that works again after a drain, begins a new session under a new name: what the
@@ -25,6 +25,7 @@ use crate::lease::{LeaseError, LeaseEvent, keep};
 use crate::noting::note;
 use crate::receive::{Holding, Receipt, receive};
 use crate::settle::{Complete, Joined};
+use crate::signing::{Signing, sign};
 
 /// Between two tries to connect.
 const RETRY: Duration = Duration::from_millis(500);
@@ -69,6 +70,8 @@ pub struct Session {
     events: mpsc::UnboundedSender<SessionEvent>,
     requests: mpsc::Sender<usize>,
     commits: mpsc::UnboundedSender<Settlement>,
+    /// What is signed before it is committed, where the pool signs.
+    signs: Option<mpsc::UnboundedSender<Settlement>>,
     notes: mpsc::UnboundedSender<Vec<Tag>>,
     joins: mpsc::UnboundedSender<(Tag, Complete)>,
     released: oneshot::Receiver<()>,
@@ -83,10 +86,13 @@ impl Session {
     pub fn begin(
         connect: &Arc<dyn Connect>,
         incarnation: String,
+        signing: Option<Arc<Signing>>,
     ) -> Result<(Self, mpsc::UnboundedReceiver<SessionEvent>), LeaseError> {
         let (holding, holder) = (Holding::default(), Arc::<OnceLock<_>>::default());
         let (requests, request_inbox) = mpsc::channel(1);
         let (commits, commit_inbox) = mpsc::unbounded_channel();
+        let (signs, sign_inbox) = mpsc::unbounded_channel();
+        let signs = signing.is_some().then_some(signs);
         let (notes, note_inbox) = mpsc::unbounded_channel();
         let (joins, join_inbox) = mpsc::unbounded_channel();
         let (events, inbox) = mpsc::unbounded_channel();
@@ -106,6 +112,10 @@ impl Session {
             events: events.clone(),
         };
         let cancelled = tasks.clone();
+        if let Some(signing) = signing {
+            let sign = sign(signing, sign_inbox, commits.clone());
+            tokio::spawn(tasks.clone().run_until_cancelled_owned(sign));
+        }
         tokio::spawn(tasks.clone().run_until_cancelled_owned(work.go()));
         let session = Self {
             holding,
@@ -113,6 +123,7 @@ impl Session {
             events,
             requests,
             commits,
+            signs,
             notes,
             joins,
             released,
@@ -132,6 +143,14 @@ impl Session {
     pub fn commit(&self, settlement: Settlement) {
         // The receiving end is gone only when the session has ended, and then nothing may be written.
         let _ = self.commits.send(settlement);
+    }
+
+    /// Hands over what follows a task: its messages are signed first, where the pool signs.
+    pub fn commit_own(&self, settlement: Settlement) {
+        match &self.signs {
+            Some(signs) if !settlement.sends.is_empty() => drop(signs.send(settlement)),
+            _ => self.commit(settlement),
+        }
     }
 
     /// Tells the broker which attempts have begun: all of them. [`SessionEvent::Noted`] answers.

@@ -34,21 +34,20 @@ fn the_record_of_a_start_waits_for_the_process_and_an_early_acknowledgement_does
     exec.runs.take(7, tracked(false), exec.now, &mut effects);
     exec.runs.take(8, tracked(true), exec.now, &mut effects);
     assert_eq!(started(&effects), [(8, None, true)]);
-    assert_eq!(
-        started(&exec.says(FromRunner::Started { process: 1, pid: 40 }, b"")),
-        [(7, Some(40), false)]
-    );
-    assert_eq!(
-        started(&exec.says(FromRunner::Started { process: 2, pid: 41 }, b"")),
-        [(8, Some(41), false)]
-    );
+    assert_eq!(started(&exec.says(FromRunner::Started { process: 1, pid: 40 }, b"")), [(7, Some(40), false)]);
+    assert_eq!(started(&exec.says(FromRunner::Started { process: 2, pid: 41 }, b"")), [(8, Some(41), false)]);
 }
 
 #[test]
 fn a_handlers_runs_have_its_process() {
     let mut served = Served::of(1);
     let mut effects = Effects::default();
-    served.runs.runner_says(FromRunner::Started { process: 1, pid: 40 }, &Bytes::new(), served.now, &mut effects);
+    served.runs.runner_says(
+        FromRunner::Started { process: 1, pid: 40 },
+        &Bytes::new(),
+        served.now,
+        &mut effects,
+    );
     served.hello(0, 1, 4);
     served.runs.take(7, tracked(false), served.now, &mut effects);
     assert_eq!(served.runs.held(served.now)[0].pid, None, "it has not started");
