@@ -18,7 +18,7 @@
 //! that lost its lease leaves no trace.
 //!
 //! - [`revoked`]: what a revocation leaves. [`follow`]: what is sent, and how chords go on; [`route`]: to which queue. [`Ending`]: what takes more than one commit. [`retry`]: whether and
-//!   when a task is tried again.
+//!   when a task is tried again. [`unlock`]: chords that nobody counts.
 
 mod ending;
 mod follow;
@@ -27,6 +27,7 @@ mod revoked;
 mod route;
 #[cfg(test)]
 mod tests;
+mod unlock;
 mod verdict;
 
 use std::time::Duration;
@@ -46,6 +47,7 @@ pub use self::ending::{Complete, Ending};
 use self::follow::only_part;
 pub use self::follow::{Joined, Next};
 use self::route::Routes;
+pub use self::unlock::Unlocking;
 pub use self::verdict::Verdict;
 use crate::admit::reason::NOT_REGISTERED;
 use crate::admit::{Discarded, PoolError, Told};

@@ -271,6 +271,7 @@ impl Worker {
             }
             SessionEvent::Committed(committed) => self.committed(committed),
             SessionEvent::Joined(tag, complete, joined) => self.joined(tag, complete, &joined),
+            SessionEvent::Unlocked(tag, unlocking, decision) => self.unlocked(tag, *unlocking, decision),
         }
         Ok(())
     }

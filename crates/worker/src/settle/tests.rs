@@ -1,5 +1,7 @@
 //! What follows from endings, and from the answers to their commits.
 
+mod unlock;
+
 use std::sync::Arc;
 
 use petiole_broker::{Refusal, Settled};
