@@ -4,7 +4,7 @@
 //!   WorkerPool ──queues──> TaskQueue ──broker, results──> Secret keys
 //! ```
 //!
-//! - [`task_queue`] and [`worker_pool`]: the resources. [`accept`], [`connection`], [`duration`], [`rate`], [`retry`],
+//! - [`task_queue`] and [`worker_pool`]: the resources. [`accept`], [`connection`], [`duration`], [`rate`], [`retry`], [`signing`],
 //!   [`template`]: what they are made of.
 //! - [`conditions`] and [`names`]: every word that leaves the operator.
 //! - [`crds`]: the resources' definitions, as `crds/` holds them. [`examples`]: objects that show how they are used.
@@ -26,6 +26,7 @@ pub mod examples;
 pub mod names;
 pub mod rate;
 pub mod retry;
+pub mod signing;
 pub mod task_queue;
 pub mod template;
 pub mod worker_pool;

@@ -88,6 +88,13 @@ pub enum FromRunner {
         /// Which process.
         process: u64,
     },
+    /// A process was started. Said before anything else of it.
+    Started {
+        /// Which process.
+        process: u64,
+        /// Its id, as its container sees it.
+        pid: u32,
+    },
     /// A process has ended, or could not be started. The payload is its captured output and its report.
     Exited(Exited),
     /// The container was told to stop: take no new work, settle what is running, answer `drained`.

@@ -170,6 +170,10 @@ fn a_peers_fields_that_we_do_not_know_are_ignored() {
     );
     assert_eq!(read::<ToRunner>(r#"{"kill_all":{"new":1}}"#), ToRunner::KillAll {});
     assert_eq!(
+        read::<FromRunner>(r#"{"started":{"process":7,"new":1,"pid":12}}"#),
+        FromRunner::Started { process: 7, pid: 12 }
+    );
+    assert_eq!(
         read::<FromRunner>(r#"{"exited":{"process":7,"new":1,"status":{"code":3}}}"#),
         FromRunner::Exited(Exited {
             process: 7,

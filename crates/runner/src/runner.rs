@@ -190,6 +190,8 @@ impl Runner {
         };
         match started {
             Ok(process) => {
+                let pid = process.pid().as_raw().unsigned_abs();
+                self.link.send(&FromRunner::Started { process: start.process, pid }, &[]);
                 self.processes.insert(start.process, process);
             }
             Err(why) => self.tell(not_started(start.process, why), &[]),

@@ -19,7 +19,7 @@
 //! that lost its lease leaves no trace.
 //!
 //! - [`revoked`]: what a revocation leaves. [`follow`]: what is sent, and how chords go on; [`route`]: to which queue. [`Ending`]: what takes more than one commit. [`retry`]: whether and
-//!   when a task is tried again; [`again`]: what is written then.
+//!   when a task is tried again; [`again`]: what is written then. [`unlock`]: chords that nobody counts.
 
 mod again;
 mod ending;
@@ -29,6 +29,7 @@ mod revoked;
 mod route;
 #[cfg(test)]
 mod tests;
+mod unlock;
 mod verdict;
 
 use std::time::Duration;
@@ -47,11 +48,12 @@ pub use self::ending::{Complete, Ending};
 use self::follow::only_part;
 pub use self::follow::{Joined, Next};
 use self::route::Routes;
+pub use self::unlock::Unlocking;
 pub use self::verdict::Verdict;
 use crate::admit::reason::NOT_REGISTERED;
 use crate::admit::{Discarded, PoolError, Told};
 use crate::outcome::Outcome;
-use crate::run::{Ended, Progress};
+use crate::run::{Ended, Progress, Started};
 use crate::work::Work;
 
 /// The longest name of a state (Celery's own tables have room for 50 characters).
@@ -116,16 +118,22 @@ impl Settle {
         }
     }
 
-    /// What is written when a task starts.
-    pub fn started(&self, tag: Tag, work: &Work) -> Option<Settlement> {
+    /// What is written when a task starts. Its record names the process, and waits until that is known.
+    pub fn started(&self, started: &Started) -> Option<Settlement> {
+        let Started { tag, work, pid, begins } = started;
         let task = &work.plan.task;
-        let record = (task.track_started && self.wanted(work)).then(|| {
-            let document = Document::started(&work.message.id, std::process::id(), &self.nodename);
+        let record = pid.filter(|_| task.track_started && self.wanted(work)).map(|pid| {
+            let document = Document::started(&work.message.id, pid, &self.nodename);
             let document = self.document(document, &work.message, work.queue);
             self.record(&work.message.id, document, Precedence::Progress)
         });
-        let disposition = if task.acks_early { Disposition::Ack } else { Disposition::Keep };
-        (record.is_some() || task.acks_early).then(|| Settlement::new(tag, disposition).with_records(record))
+        let disposition = match (task.acks_early, begins) {
+            (false, _) => Disposition::Keep,
+            (true, true) => Disposition::Ack,
+            (true, false) => Disposition::Acked,
+        };
+        let writes = record.is_some() || disposition == Disposition::Ack;
+        writes.then(|| Settlement::new(*tag, disposition).with_records(record))
     }
 
     /// What is written when a task says how far it is; or why nothing is.

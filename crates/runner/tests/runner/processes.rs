@@ -23,6 +23,15 @@ fn a_process_gets_its_input_and_environment_and_its_end_is_told() {
 }
 
 #[test]
+fn the_id_of_a_process_is_told_before_its_end() {
+    let mut rig = Rig::new();
+    rig.send(&ToRunner::Start(sh(1, "echo $$")), b"");
+    let pid = rig.started(1);
+    let (_, output) = rig.exited();
+    assert_eq!(String::from_utf8(output).unwrap(), format!("{pid}\n"));
+}
+
+#[test]
 fn output_becomes_labelled_lines_of_the_log() {
     let mut rig = Rig::new();
     let start = Start { output: Output::Log, ..sh(7, "echo one; printf two; printf three >&2") };

@@ -15,6 +15,7 @@ impl Runs {
     /// The runner has said something.
     pub fn runner_says(&mut self, frame: FromRunner, payload: &Bytes, now: Instant, effects: &mut Effects) {
         match frame {
+            FromRunner::Started { process, pid } => self.runs_as(process, pid, effects),
             FromRunner::Exited(exited) => self.exited(exited, payload, now, effects),
             FromRunner::Progress { process } if matches!(self.executor, Executor::Exec(_)) => {
                 match exec::progress(payload) {
@@ -32,6 +33,7 @@ impl Runs {
 
     /// A process has ended.
     fn exited(&mut self, mut exited: Exited, payload: &Bytes, now: Instant, effects: &mut Effects) {
+        self.pids.remove(&exited.process);
         // What was killed because we wanted that is not to blame; what has ended by itself meanwhile has ended.
         exited.abandoned |= self.killing && matches!(exited.status, Status::Signal(_));
         match &mut self.executor {

@@ -11,7 +11,8 @@
 //! started attempt is the victim of a death; one that merely waited, or was given and not started, waits again.
 //!
 //! - `note`: which attempts the broker is told of, some of them before they begin.
-//! - `heard`: what the runner and the handlers say. [`held`]: what there is. `revoke`: what a revocation means for it.
+//! - `heard`: what the runner and the handlers say. [`held`]: what there is, and in which processes (`pids`). `revoke`:
+//!   what a revocation means for it.
 //! - [`exec`]: a process per task. [`serve`]: long-lived handlers. [`window`]: how much to hold ahead.
 
 mod asked;
@@ -24,6 +25,7 @@ mod heard;
 pub mod held;
 mod lost;
 mod note;
+mod pids;
 mod revoke;
 pub mod serve;
 mod stop;
@@ -31,7 +33,7 @@ mod stop;
 mod tests;
 mod window;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use petiole_broker::Tag;
@@ -39,7 +41,7 @@ use petiole_contract::pool::Mode;
 
 use self::attempt::{Note, Run, State};
 use self::deadlines::Deadlines;
-pub use self::effects::{Effects, Ended, Progress, Revoked};
+pub use self::effects::{Effects, Ended, Progress, Revoked, Started};
 use self::exec::Exec;
 use self::note::Unnoted;
 use self::serve::Serve;
@@ -64,6 +66,8 @@ const BATCH: usize = 16;
 #[derive(Debug)]
 pub struct Runs {
     executor: Executor,
+    /// The ids of the processes that run, by their numbers.
+    pids: BTreeMap<u64, u32>,
     attempts: HashMap<Attempt, Run>,
     /// How many of the attempts have started.
     started: usize,
@@ -99,6 +103,7 @@ impl Runs {
         };
         Self {
             executor,
+            pids: BTreeMap::new(),
             attempts: HashMap::new(),
             started: 0,
             starts: 0,
@@ -184,6 +189,7 @@ impl Runs {
 
     /// A runner has connected.
     pub fn runner_connected(&mut self, peer: Peer, now: Instant, effects: &mut Effects) {
+        self.pids.clear();
         match &mut self.executor {
             Executor::Exec(exec) => exec.connected(peer),
             Executor::Serve(serve) => serve.connected(peer, now, effects),
@@ -212,6 +218,7 @@ impl Runs {
             Executor::Serve(serve) => serve.disconnected(peer, effects),
         };
         if runner_gone {
+            self.pids.clear();
             let attempts: Vec<Attempt> = self.attempts.keys().copied().collect();
             for attempt in attempts {
                 self.lose(attempt, "the task's container has ended", excused, now, effects);
@@ -305,9 +312,9 @@ impl Runs {
         if self.tells_starts {
             effects.begun.push(run.work.message.id.clone());
         }
-        let task = &run.work.plan.task;
-        if task.track_started || task.acks_early {
-            effects.started.push((run.tag, run.work.clone()));
+        let pid = self.pids.get(&process).copied();
+        if run.work.plan.task.acks_early || (run.work.plan.task.track_started && pid.is_some()) {
+            effects.started.push(Started { tag: run.tag, work: run.work.clone(), pid, begins: true });
         }
         self.terminate_started(attempt, effects);
     }

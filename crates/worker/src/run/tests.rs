@@ -2,6 +2,7 @@
 
 mod note;
 mod pickled;
+mod pids;
 mod resize;
 mod revoke;
 

@@ -124,7 +124,7 @@ impl Settle {
         self.sending(message, queue, now, |sender| canvas::after_failure(message, exception, sender))
     }
 
-    fn sending<T>(
+    pub(super) fn sending<T>(
         &self,
         message: &Message,
         queue: usize,

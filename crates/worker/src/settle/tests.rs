@@ -1,5 +1,7 @@
 //! What follows from endings, and from the answers to their commits.
 
+mod unlock;
+
 use std::sync::Arc;
 
 use petiole_broker::{Outgoing, Refusal, Settled, Target};
@@ -153,7 +155,8 @@ fn an_extended_document_says_what_its_task_was_called_with_and_by_whom_it_was_ru
     };
     let work = |task: Task| work("", r#", "retries": 2, "parent_id": "p""#, task);
     let tracked = work(Task { track_started: true, ..Task::default() });
-    assert_eq!(tells(&extended.started(7, &tracked).unwrap()), expected("STARTED"));
+    let started = Started { tag: 7, work: tracked, pid: Some(40), begins: true };
+    assert_eq!(tells(&extended.started(&started).unwrap()), expected("STARTED"));
     for (outcome, status) in [
         (Outcome::Success(Bytes::from_static(b"3")), "SUCCESS"),
         (Outcome::Failure(Exception::new("m", "K", "x")), "FAILURE"),
