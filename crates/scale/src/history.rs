@@ -98,12 +98,12 @@ impl History {
         elapsed(self.last_work, now)
     }
 
-    /// The highest recommendation of the last `window`.
+    /// The highest recommendation of the last `window`; none, where that has none.
     pub fn highest(&self, window: Duration, now: Timestamp) -> Option<u32> {
         within(&self.highest, window, now)
     }
 
-    /// The lowest recommendation of the last `window`.
+    /// The lowest recommendation of the last `window`; none, where that has none.
     pub fn lowest(&self, window: Duration, now: Timestamp) -> Option<u32> {
         within(&self.lowest, window, now)
     }
@@ -135,7 +135,7 @@ impl History {
 }
 
 fn within(recommendations: &VecDeque<(Timestamp, u32)>, window: Duration, now: Timestamp) -> Option<u32> {
-    recommendations.iter().find(|(at, _)| elapsed(*at, now) <= window).map(|(_, replicas)| *replicas)
+    recommendations.iter().find(|(at, _)| elapsed(*at, now) < window).map(|(_, replicas)| *replicas)
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ proptest! {
             }
             let recent = |window: Duration| {
                 let from = decision.at - window;
-                recommended.iter().filter(move |(at, _)| *at >= from).map(|(_, replicas)| *replicas)
+                recommended.iter().filter(move |(at, _)| *at > from || *at == decision.at).map(|(_, replicas)| *replicas)
             };
             if decision.replicas < decision.current {
                 let highest = recent(scaling.down.window).max().unwrap();

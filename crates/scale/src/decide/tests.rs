@@ -55,8 +55,8 @@ fn a_burst_is_followed_at_once_and_left_after_the_window() {
     let mut pool = Pool::new(scaling(), 0);
     assert_eq!(pool.look(ready(100), 1), (10, Reason::DesiredWithinRange));
     assert_eq!(pool.look(ready(20), 2), (10, Reason::ScaleDownStabilized));
-    assert_eq!(pool.look(ready(20), 301), (10, Reason::ScaleDownStabilized));
-    assert_eq!(pool.look(ready(20), 302), (2, Reason::DesiredWithinRange));
+    assert_eq!(pool.look(ready(20), 300), (10, Reason::ScaleDownStabilized));
+    assert_eq!(pool.look(ready(20), 301), (2, Reason::DesiredWithinRange));
 }
 
 #[test]
@@ -85,13 +85,13 @@ fn a_fresh_look_after_a_restart_moves_nothing_of_itself() {
     // Before, ten pods stayed because there was much to do four minutes ago.
     let mut pool = Pool::new(scaling(), 10);
     assert_eq!(pool.look(ready(20), 1), (10, Reason::ScaleDownStabilized));
-    assert_eq!(pool.look(ready(0), 300), (10, Reason::ScaleDownStabilized));
+    assert_eq!(pool.look(ready(0), 299), (10, Reason::ScaleDownStabilized));
     // Nor does it follow a rise that the window holds back.
     let up = Rules { window: seconds(60), ..Rules::default() };
     let mut pool = Pool::new(Scaling { up, ..scaling() }, 3);
     assert_eq!(pool.look(ready(100), 1), (3, Reason::ScaleUpStabilized));
-    assert_eq!(pool.look(ready(100), 60), (3, Reason::ScaleUpStabilized));
-    assert_eq!(pool.look(ready(100), 61), (10, Reason::DesiredWithinRange));
+    assert_eq!(pool.look(ready(100), 59), (3, Reason::ScaleUpStabilized));
+    assert_eq!(pool.look(ready(100), 60), (10, Reason::DesiredWithinRange));
 }
 
 #[test]
