@@ -43,6 +43,7 @@ pub mod run;
 pub mod session;
 pub mod settle;
 pub mod socket;
+pub mod tally;
 pub mod turn;
 pub mod work;
 pub mod worker;

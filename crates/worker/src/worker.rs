@@ -36,6 +36,7 @@ use crate::run::{Effects, Peer, Runs};
 use crate::session::{Session, SessionEvent};
 use crate::settle::{Ending, Settle};
 use crate::socket::{SocketEvent, Writers, refusal};
+use crate::tally::Tally;
 
 /// Between two looks at the clock; also between two signs of life to the runner, with room to spare.
 const TICK: Duration = Duration::from_millis(100);
@@ -82,6 +83,8 @@ pub struct Worker {
     pub(crate) runner: Option<Peer>,
     pub(crate) ready: Readiness,
     pub(crate) metrics: Metrics,
+    /// What is told of this incarnation.
+    pub(crate) tally: Tally,
     pub(crate) control: Control,
     pub(crate) said_alive: Instant,
     paused: bool,
@@ -135,6 +138,7 @@ impl Worker {
             runner: None,
             ready,
             metrics,
+            tally: Tally::default(),
             said_alive: Instant::now(),
             paused: false,
             drain: Drain::No,
@@ -205,7 +209,8 @@ impl Worker {
     }
 
     fn begin(&mut self) -> Result<(), LeaseError> {
-        let (session, events) = Session::begin(&self.connect, self.incarnations.name())?;
+        self.tally = Tally::default();
+        let (session, events) = Session::begin(&self.connect, self.incarnations.name(), self.tally.clone())?;
         self.session = Some(session);
         self.events = events;
         self.requested = false;
@@ -359,6 +364,8 @@ impl Worker {
         let (held, running) = self.runs.count();
         self.metrics.held.with_label_values::<&str>(&[]).set(gauge(held));
         self.metrics.running.with_label_values::<&str>(&[]).set(gauge(running));
+        let holding = self.session.as_ref().map_or(held, |session| session.holding.len());
+        self.tally.counts(holding, running, Instant::now());
     }
 }
 
