@@ -16,11 +16,13 @@ use super::orphans;
 use crate::cluster::{Cluster, ClusterError, Kind, is_controlled_by};
 use crate::refusal::Refusal;
 
-/// The objects are there as they are wanted. Only [`apply`] makes one: status speaks of nothing that was not applied.
+/// The objects are there as they are wanted: status speaks of nothing that was not applied.
 #[derive(Debug)]
 pub(super) struct Applied {
     /// The Deployment, as it is now.
     pub(super) deployment: Deployment,
+    /// So many pods are wanted.
+    pub(super) replicas: i32,
 }
 
 /// Why nothing was applied.
@@ -40,12 +42,12 @@ pub(super) struct Target<'a> {
     pub(super) owner: &'a str,
 }
 
-/// Applies what differs from what is there.
+/// Applies what differs from what is there. Gives back the Deployment, as it is then.
 pub(super) async fn apply(
     target: &Target<'_>,
     desired: &Desired,
     live: &Live,
-) -> Result<Applied, NotApplied> {
+) -> Result<Deployment, NotApplied> {
     let Desired { service_account, config_map, budget, deployment } = desired;
     if let Some(service_account) = service_account {
         target.put::<ServiceAccount, _>(service_account, live.service_account.as_deref()).await?;
@@ -74,7 +76,7 @@ pub(super) async fn apply(
     for orphan in orphans::orphans(desired, live, &deployment, target.owner) {
         target.remove(orphan).await.map_err(NotApplied::Failed)?;
     }
-    Ok(Applied { deployment })
+    Ok(deployment)
 }
 
 /// How the API server begins what it says of an applied object with a field that its kind does not have. It calls that
