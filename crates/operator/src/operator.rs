@@ -173,6 +173,7 @@ fn start(
             memory: works.memory.clone(),
             secrets: works.secrets.clone(),
             kills: works.kills.clone(),
+            sampler: shared.sampler.clone(),
             decisions: works.decisions.clone(),
             pace: works.pace.clone(),
             invalid: Invalid::default(),

@@ -32,6 +32,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use petiole_api::WorkerPool;
 use petiole_api::conditions::reasons;
+use petiole_broker::Report;
 
 use self::apply::{NotApplied, Target};
 use self::build::Images;
@@ -42,6 +43,7 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::invalid::Invalid;
 use crate::pace::Pace;
 use crate::refusal::Refusal;
+use crate::sampler::{QueueKey, Sampler};
 use crate::secrets::{AGE_REFUSED, Secrets};
 use crate::stores::Stores;
 use crate::synced::Synced;
@@ -72,6 +74,8 @@ pub struct Context {
     pub memory: Arc<Memory>,
     /// What was read of Secrets.
     pub secrets: Arc<Secrets>,
+    /// What is known of the brokers, and of what the workers hold.
+    pub sampler: Sampler,
     /// How many pods those pools should have that scale themselves.
     pub decisions: Arc<Decisions>,
     /// Which kills were told of.
@@ -179,8 +183,18 @@ async fn apply(
     let decision = latest.map(|latest| &latest.decision);
     let replicas = scale::replicas(pool, decision, live.deployment.as_deref());
     scale::scale(&mut desired, replicas);
+    let fewer = live.deployment.as_deref().and_then(scale::wanted_of).unwrap_or_default() - replicas;
+    let marks = match usize::try_from(fewer) {
+        Ok(fewer) if fewer > 0 => {
+            let queue = QueueKey { namespace: key.0.clone(), name: pool.first_task_queue.clone() };
+            let reports = context.sampler.loads(&queue);
+            let of_pool = |report: &&Report| (&report.namespace, &report.pool) == (&key.0, &key.1);
+            scale::marks(&live.pods, reports.iter().flat_map(|all| all.iter()).filter(of_pool), fewer)
+        }
+        _ => Vec::new(),
+    };
     let target = Target { cluster: &context.cluster, memory: &context.memory, pool: key, owner: &owner.uid };
-    match apply::apply(&target, &desired, live).await {
+    match apply::apply(&target, &desired, &marks, live).await {
         Ok(deployment) => Ok(Ok(apply::Applied { deployment, replicas })),
         Err(NotApplied::Refused(refusal)) => Ok(Err(refusal)),
         Err(NotApplied::Failed(error)) => Err(PoolError::Apply(error)),

@@ -63,6 +63,7 @@ impl Operator {
             memory: Arc::default(),
             secrets: Arc::default(),
             kills: Arc::default(),
+            sampler: Sampler::new(Arc::new(crate::sampler::connect::Redis)).0,
             decisions: Arc::default(),
             pace: Arc::new(Pace::new(Turns::default())),
             invalid: Invalid::default(),

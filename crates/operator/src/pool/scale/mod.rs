@@ -7,13 +7,14 @@
 //!
 //! - [`spec`]: what the user asked for. [`signal`]: what there is to do, and how long tasks take.
 //! - [`decisions`]: what was decided last, and the history that it came from. [`look`] makes them.
-//! - [`said`]: what is said of it in status and conditions.
+//! - [`said`]: what is said of it in status and conditions. [`marks`]: which pods go first.
 //!
 //! The leader decides, and nobody else. It knows nothing when it begins: what runs then counts as what was right, so that
 //! a restart or another leader moves no pod by itself.
 
 pub mod decisions;
 pub mod look;
+mod marks;
 pub mod said;
 pub mod signal;
 pub mod spec;
@@ -22,6 +23,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use petiole_scale::Decision;
 use serde_json::json;
 
+pub(super) use self::marks::{Mark, marks};
 use super::build::Desired;
 use super::validate::Validated;
 

@@ -1,7 +1,7 @@
 //! A pool that scales itself, from the sample to the Deployment.
 
 use async_trait::async_trait;
-use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Report, Worker};
+use petiole_broker::{BrokerError, Depth, Hazard, Inspector, Load, QueueName, Report, Worker};
 use petiole_process::metrics::Registry;
 use petiole_results::Store;
 use petiole_results::redis::EndpointError;
@@ -16,9 +16,9 @@ use crate::sampler::connect::{Connect, Redis};
 use crate::sampler::{QueueKey, Sampler, Watch};
 use crate::watches::Scope;
 
-/// A broker whose queues hold what it is told; nothing, when it is away.
+/// A broker whose queues hold what it is told; nothing, when it is away. Its workers say what they are told.
 #[derive(Clone, Default)]
-struct Fake(Arc<Mutex<Option<Depth>>>);
+struct Fake(Arc<Mutex<Option<Depth>>>, Arc<Mutex<Vec<Report>>>);
 
 #[async_trait]
 impl Inspector for Fake {
@@ -36,7 +36,7 @@ impl Inspector for Fake {
     }
 
     async fn loads(&self) -> Result<Vec<Report>, BrokerError> {
-        Ok(Vec::new())
+        Ok(self.1.lock().unwrap().clone())
     }
 
     async fn end(&self, _: &str) -> Result<usize, BrokerError> {
@@ -80,6 +80,9 @@ impl Scaling {
         }
         let broker = Fake::default();
         let (sampler, _) = Sampler::new(Arc::new(broker.clone()));
+        if let Some(context) = Arc::get_mut(&mut operator.context) {
+            context.sampler = sampler.clone();
+        }
         let (wake, woken) = mpsc::unbounded_channel();
         let queue = QueueName { name: "a".to_owned(), priority_steps: vec![0], dead_letter: "b".to_owned() };
         let key = QueueKey { namespace: "photos".to_owned(), name: "thumbnails".to_owned() };
@@ -227,4 +230,46 @@ async fn a_replica_that_does_not_lead_decides_nothing() {
     scaling.look.cluster = Cluster::new(scaling.operator.server.client(), Leadership::never(), "operator-1");
     assert!(scaling.sample(Some(90)).await.is_empty());
     assert!(scaling.look.decisions.latest(&key).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_fewer_pods_those_go_first_that_do_nothing() {
+    let mut scaling = Scaling::new();
+    let load = |host: &str, held| Report {
+        namespace: "photos".to_owned(),
+        pool: "resizer".to_owned(),
+        host: host.to_owned(),
+        load: Load { held, ..Load::default() },
+        ..Report::default()
+    };
+    *scaling.broker.1.lock().unwrap() = vec![
+        load("resizer-1", 1),
+        load("resizer-2", 0),
+        Report { pool: "other".to_owned(), ..load("resizer-3", 0) },
+    ];
+    let three = scaling.operator.look_after(&pool_with(json!({ "replicas": 3 }))).await;
+    for pod in ["resizer-1", "resizer-2", "resizer-3"] {
+        let pod = json!({ "metadata": {
+            "name": pod, "namespace": "photos", "labels": { names::POOL: "resizer" }, "annotations": {},
+        } });
+        scaling
+            .operator
+            .server
+            .put(&format!("{CORE}/pods/{}", pod["metadata"]["name"].as_str().unwrap()), pod.clone());
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        scaling.operator.pods.apply_watcher_event(&Event::Apply(pod));
+    }
+    scaling.sample(Some(0)).await;
+    scaling.operator.reconcile(&three).await.unwrap();
+    assert_eq!(scaling.operator.server.calls(), Vec::<String>::new());
+
+    let one = pool_with(json!({ "replicas": 1 }));
+    scaling.operator.reconcile(&one).await.unwrap();
+    let mut calls = scaling.operator.server.calls();
+    calls[..2].sort();
+    assert_eq!(
+        calls[..3],
+        ["PATCH pods/resizer-2", "PATCH pods/resizer-3", "PATCH deployments/resizer"],
+        "{calls:?}"
+    );
 }
