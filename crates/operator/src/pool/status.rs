@@ -58,6 +58,8 @@ pub(super) fn status(
         Err(_) if scaling.is_some() => deployment.and_then(wanted_of).unwrap_or_default(),
         Err(_) => pool.spec.replicas,
     };
+    let stood = conditions::find(&before.conditions, SCALING_ACTIVE).cloned();
+    let stood = stood.filter(|_| scaling.is_some() && latest.is_none());
     let counts = deployment.and_then(|deployment| deployment.status.as_ref());
     let generation = pool.meta().generation;
     WorkerPoolStatus {
@@ -70,17 +72,23 @@ pub(super) fn status(
             Ok(_) => Some(worker_image.to_owned()),
             Err(_) => before.worker_image,
         },
-        last_decision: scaling.as_ref().and(latest).map(|latest| said::decision(&latest.decision)),
+        // Who has only just begun to lead has decided nothing yet: what was said before stands.
+        last_decision: scaling
+            .as_ref()
+            .and_then(|_| latest.map(|latest| said::decision(&latest.decision)).or(before.last_decision)),
         last_scaled: latest.and_then(said::scaled).or(before.last_scaled),
         conditions: conditions::keep(
             &before.conditions,
             facts(wanted, outcome.as_ref().err(), deployment, live)
                 .into_iter()
-                .chain(scaling.as_ref().map(|scaling| said::active(scaling, latest)))
+                .chain(scaling.as_ref().filter(|_| stood.is_none()).map(|one| said::active(one, latest)))
                 .collect(),
             generation,
             now,
-        ),
+        )
+        .into_iter()
+        .chain(stood)
+        .collect(),
     }
 }
 

@@ -8,12 +8,19 @@ use petiole_broker::Report;
 use petiole_scale::history::Change;
 use petiole_scale::{Decision, History, Scaling, Seen, Work, decide};
 
-use super::signal::Told;
+use super::signal::{STALE, Told, Unknown};
 use crate::pool::PoolKey;
 
 /// The decisions of this process, while it leads.
 #[derive(Debug, Default)]
-pub struct Decisions(Mutex<HashMap<PoolKey, Decided>>);
+pub struct Decisions(Mutex<Pools>);
+
+#[derive(Debug, Default)]
+struct Pools {
+    decided: HashMap<PoolKey, Decided>,
+    /// Nothing was decided yet, because a broker was not asked yet: since when.
+    waiting: HashMap<PoolKey, Timestamp>,
+}
 
 /// What is known of a pool when nobody here has looked at it before.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,20 +57,28 @@ pub struct Latest {
 }
 
 impl Decisions {
-    /// Decides anew for a pool. Says whether that is another number or another reason than before.
+    /// Decides anew for a pool. Says whether that is another number or another reason than before. Whoever has only just
+    /// begun waits until the brokers were asked.
     pub(super) fn look<'a>(
         &self,
         key: &PoolKey,
         scaling: &Scaling,
-        work: Result<Work, String>,
+        work: Result<Work, Unknown>,
         reports: Option<impl Iterator<Item = &'a Report>>,
         before: impl FnOnce() -> Before,
         now: Timestamp,
-    ) -> (Decision, bool) {
-        let mut pools = self.lock();
+    ) -> Option<(Decision, bool)> {
+        let Pools { decided: pools, waiting } = &mut *self.lock();
         if pools.get(key).is_some_and(|decided| decided.history.is_torn(now)) {
             pools.remove(key);
         }
+        if matches!(work, Err(Unknown::NotYet(_))) && !pools.contains_key(key) {
+            let since = *waiting.entry(key.clone()).or_insert(now);
+            if now.duration_since(since) < STALE {
+                return None;
+            }
+        }
+        waiting.remove(key);
         let decided = pools.entry(key.clone()).or_insert_with(|| Decided::start(&before(), now));
         if let Some(reports) = reports {
             decided.told.hear(reports, now);
@@ -73,7 +88,9 @@ impl Decisions {
                 decided.known = now;
                 (Seen::Work { work, task_seconds: decided.told.task_seconds() }, None)
             }
-            Err(why) => (Seen::Unknown { since: decided.known }, Some(why)),
+            Err(Unknown::NotYet(why) | Unknown::Now(why)) => {
+                (Seen::Unknown { since: decided.known }, Some(why))
+            }
         };
         let decision = decide(scaling, &decided.history, &seen, decided.current, now);
         decided.history.note(&decision);
@@ -83,18 +100,18 @@ impl Decisions {
         });
         let change = decided.history.last_change();
         decided.last = Some(Latest { decision: decision.clone(), unknown, change });
-        (decision, differs)
+        Some((decision, differs))
     }
 
     /// What was decided last for a pool.
     pub fn latest(&self, key: &PoolKey) -> Option<Latest> {
-        self.lock().get(key)?.last.clone()
+        self.lock().decided.get(key)?.last.clone()
     }
 
     /// So many pods were applied: whether that is news, and how many there were.
     pub fn announce(&self, key: &PoolKey, replicas: i32) -> Option<u32> {
         let mut pools = self.lock();
-        let decided = pools.get_mut(key)?;
+        let decided = pools.decided.get_mut(key)?;
         let replicas = u32::try_from(replicas).unwrap_or_default();
         let before = std::mem::replace(&mut decided.announced, replicas);
         (before != replicas).then_some(before)
@@ -102,10 +119,12 @@ impl Decisions {
 
     /// Forgets the pools that `keep` denies.
     pub fn retain(&self, keep: impl Fn(&PoolKey) -> bool) {
-        self.lock().retain(|key, _| keep(key));
+        let mut pools = self.lock();
+        pools.decided.retain(|key, _| keep(key));
+        pools.waiting.retain(|key, _| keep(key));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<PoolKey, Decided>> {
+    fn lock(&self) -> MutexGuard<'_, Pools> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

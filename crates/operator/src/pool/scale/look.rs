@@ -102,7 +102,8 @@ impl Look {
         let of_pool = |report: &&Report| (&report.namespace, &report.pool) == (&key.0, &key.1);
         let reports = loads.as_ref().map(|loads| loads.iter().filter(of_pool));
         let before = || self.before(pool, key, scaling);
-        let (decision, differs) = self.decisions.look(key, scaling, work, reports, before, now);
+        let looked = self.decisions.look(key, scaling, work, reports, before, now);
+        let Some((decision, differs)) = looked else { return };
         self.metrics.pools.decided(key, decision.reason);
         if differs {
             // Nobody listens any more when the operator ends.

@@ -15,8 +15,8 @@ use petiole_scale::share::share;
 use crate::sampler::QueueKey;
 use crate::sampler::sample::Sample;
 
-/// A sample that is older says nothing of now.
-const STALE: SignedDuration = SignedDuration::from_secs(10);
+/// A sample that is older says nothing of now; and who was not asked for so long is not asked at all.
+pub(super) const STALE: SignedDuration = SignedDuration::from_secs(10);
 
 /// How many tasks all pools together can run that take from a queue.
 #[derive(Debug, Default)]
@@ -52,13 +52,22 @@ fn queues(pool: &WorkerPool) -> impl Iterator<Item = QueueKey> {
     pool.spec.queues.iter().map(move |queue| key(&queue.task_queue))
 }
 
+/// Why nobody knows how much there is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// A broker was not asked yet.
+    NotYet(String),
+    /// A broker does not answer, or not of late.
+    Now(String),
+}
+
 /// The pool's part of what all its queues hold; or why nobody knows it.
 pub(super) fn work(
     pool: &WorkerPool,
     capacities: &Capacities,
     latest: impl Fn(&QueueKey) -> Option<Sample>,
     now: Timestamp,
-) -> Result<Work, String> {
+) -> Result<Work, Unknown> {
     let mine = capacity(pool);
     queues(pool).try_fold(Work::default(), |sum, queue| {
         let Depth { ready, reserved, due, .. } = depth(&queue.name, latest(&queue), now)?;
@@ -67,14 +76,14 @@ pub(super) fn work(
     })
 }
 
-fn depth(queue: &str, sample: Option<Sample>, now: Timestamp) -> Result<Depth, String> {
+fn depth(queue: &str, sample: Option<Sample>, now: Timestamp) -> Result<Depth, Unknown> {
     match sample.and_then(|sample| sample.broker) {
         Some(Ok((_, at))) if now.duration_since(at) > STALE => {
-            Err(format!("the broker of TaskQueue {queue} has not answered since {at}"))
+            Err(Unknown::Now(format!("the broker of TaskQueue {queue} has not answered since {at}")))
         }
         Some(Ok((depth, _))) => Ok(depth),
-        Some(Err(problem)) => Err(format!("TaskQueue {queue}: {}", problem.message)),
-        None => Err(format!("the broker of TaskQueue {queue} was not asked yet")),
+        Some(Err(problem)) => Err(Unknown::Now(format!("TaskQueue {queue}: {}", problem.message))),
+        None => Err(Unknown::NotYet(format!("the broker of TaskQueue {queue} was not asked yet"))),
     }
 }
 

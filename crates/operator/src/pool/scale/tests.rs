@@ -11,7 +11,7 @@ use petiole_scale::{Reason, Seen, Work};
 use serde_json::{Value, json};
 
 use super::decisions::{Before, Decisions, Latest};
-use super::signal::{Capacities, Told, work};
+use super::signal::{Capacities, Told, Unknown, work};
 use super::*;
 use crate::fixtures::{by_name, pool_with, queue, with};
 use crate::pool::validate;
@@ -99,7 +99,8 @@ fn a_queue_that_was_not_read_or_not_of_late_is_unknown() {
         (Some(failed), "TaskQueue thumbnails: connection refused"),
         (Some(holds(1, 0)), "has not answered since"),
     ] {
-        let why = work(&pool, &none, |_| sample.clone(), at(11)).unwrap_err();
+        let (Unknown::NotYet(why) | Unknown::Now(why)) =
+            work(&pool, &none, |_| sample.clone(), at(11)).unwrap_err();
         assert!(why.contains(says), "{why}");
     }
     assert!(work(&pool, &none, |_| Some(holds(1, 0)), at(10)).is_ok());
@@ -134,10 +135,12 @@ fn look(
     second: i64,
 ) -> (u32, bool) {
     let scaling = spec::scaling(pool).unwrap().unwrap();
-    let work = work.map(|ready| Work { ready, ..Work::default() }).map_err(str::to_owned);
+    let work = work.map(|ready| Work { ready, ..Work::default() });
+    let work = work.map_err(|why| Unknown::Now(why.to_owned()));
     let before = || Before { replicas: before, change: None, task_seconds: None };
     let nobody: Option<std::slice::Iter<'_, Report>> = None;
-    let (decision, differs) = decisions.look(&key(), &scaling, work, nobody, before, at(second));
+    let looked = decisions.look(&key(), &scaling, work, nobody, before, at(second));
+    let (decision, differs) = looked.unwrap();
     (decision.replicas, differs)
 }
 
@@ -158,6 +161,26 @@ fn after_a_break_what_runs_counts_as_right_again() {
     // Another leader has gone up to 8 meanwhile.
     assert_eq!(look(&decisions, &pool, Ok(35), 8, 100).0, 8);
     assert_eq!(look(&decisions, &pool, Ok(35), 0, 110).0, 8);
+}
+
+#[test]
+fn nothing_is_decided_before_the_broker_was_asked_but_not_for_ever() {
+    let (decisions, pool) = (Decisions::default(), scaled(json!({})));
+    let scaling = spec::scaling(&pool).unwrap().unwrap();
+    let look = |work, second| {
+        let before = || Before { replicas: 3, change: None, task_seconds: None };
+        let nobody: Option<std::slice::Iter<'_, Report>> = None;
+        let looked = decisions.look(&key(), &scaling, work, nobody, before, at(second));
+        looked.map(|(decision, _)| decision.reason)
+    };
+    let not_yet = || Err(Unknown::NotYet("not asked".to_owned()));
+    assert_eq!(look(not_yet(), 1), None);
+    assert_eq!(look(not_yet(), 10), None);
+    assert_eq!(decisions.latest(&key()), None);
+    assert_eq!(look(not_yet(), 11), Some(Reason::SignalUnknown));
+    assert_eq!(look(Ok(Work::default()), 12), Some(Reason::ScaleDownStabilized));
+    // Its Secret was removed, and with it the way to its broker.
+    assert_eq!(look(not_yet(), 13), Some(Reason::SignalUnknown));
 }
 
 #[test]

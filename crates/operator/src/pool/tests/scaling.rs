@@ -169,7 +169,7 @@ async fn another_leader_moves_no_pod_by_itself() {
     let pool = scaled(json!({}));
     scaling.pool(&pool);
     scaling.sample(Some(70)).await;
-    scaling.operator.look_after(&pool).await;
+    let pool = scaling.operator.look_after(&pool).await;
     assert_eq!(scaling.replicas(), 7);
 
     // It knows nothing, and there is nothing to do any more.
@@ -180,6 +180,10 @@ async fn another_leader_moves_no_pod_by_itself() {
     }
     scaling.operator.reconcile(&pool).await.unwrap();
     assert_eq!(scaling.replicas(), 7);
+    assert!(
+        scaling.operator.server.calls().iter().all(|call| !call.contains("status")),
+        "what was said stands"
+    );
     scaling.sample(Some(0)).await;
     scaling.operator.reconcile(&pool).await.unwrap();
     assert_eq!(scaling.replicas(), 7);
