@@ -9,6 +9,7 @@ use crate::accept::Accept;
 use crate::duration::{Duration, TimeLimit};
 use crate::rate::RateLimit;
 use crate::retry::Retry;
+use crate::scaling::{Decision, Scaled, Scaling};
 use crate::signing::Signing;
 use crate::template::PodTemplate;
 
@@ -32,7 +33,8 @@ use crate::template::PodTemplate;
         label_selector_path = ".status.selector"
     ),
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", description = "How its tasks run"),
-    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas", description = "Pods wanted"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desiredReplicas",
+        description = "Pods wanted"),
     printcolumn(name = "Pods", type_ = "integer", json_path = ".status.readyReplicas",
         description = "Pods that take tasks"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status",
@@ -70,6 +72,9 @@ use crate::template::PodTemplate;
         "queues[].weight counts with queueOrder: Weighted alone: write that, or leave weight out"),
     validation = ("self.timeLimit != 'none' || (has(self.drain) && has(self.drain.gracePeriod))",
         "timeLimit none needs drain.gracePeriod: how long a pod that is told to stop may wait for its tasks"),
+    validation = ("!has(self.scaling) || self.scaling.mode != 'Native' || self.replicas == 1",
+        "scaling sets the number of pods: leave replicas out (or write its default, 1). To set it yourself write \
+         scaling.mode: Manual"),
     validation = ("!has(self.softTimeLimit) || self.timeLimit == 'none' || \
         duration(self.softTimeLimit) < duration(self.timeLimit)",
         "softTimeLimit must be shorter than timeLimit: a task is asked to end before it is killed"),
@@ -79,10 +84,14 @@ use crate::template::PodTemplate;
          task may run")
 )]
 pub struct WorkerPoolSpec {
-    /// How many pods run. `kubectl scale` and a `HorizontalPodAutoscaler` write it.
+    /// How many pods run. `kubectl scale` and a `HorizontalPodAutoscaler` write it. Where scaling sets the number of pods,
+    /// it is left out, and so neither of these two can write it.
     #[serde(default = "WorkerPoolSpec::default_replicas")]
     #[schemars(range(min = 0, max = 10_000))]
     pub replicas: i32,
+    /// How many pods run by how much there is to do. Without it replicas says how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
     /// The queues whose tasks run here. Which of them is served next, queueOrder says. They must be on one broker and store
     /// their results in one place.
     #[schemars(length(min = 1, max = 16))]
@@ -312,6 +321,9 @@ pub struct WorkerPoolStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// Pods that are wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_replicas: Option<i32>,
     /// Pods that there are.
     #[serde(default)]
     pub replicas: i32,
@@ -324,7 +336,13 @@ pub struct WorkerPoolStatus {
     /// Image of Petiole's worker and runner in these pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_image: Option<String>,
-    /// `Ready`, `Progressing`, `Degraded`.
+    /// How many pods there should be, and why. Absent where replicas says how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_decision: Option<Decision>,
+    /// The last time that scaling has changed the number of pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_scaled: Option<Scaled>,
+    /// `Ready`, `Progressing`, `Degraded`, and where the operator sets the number of pods `ScalingActive`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     #[schemars(length(max = 16))]
@@ -360,6 +378,7 @@ impl Default for WorkerPoolSpec {
     fn default() -> Self {
         Self {
             replicas: Self::default_replicas(),
+            scaling: None,
             queues: Vec::new(),
             queue_order: QueueOrder::default(),
             concurrency: Self::default_concurrency(),

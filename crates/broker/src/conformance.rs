@@ -325,6 +325,8 @@ macro_rules! conformance {
             revocations::of_too_many_the_newest_are_kept,
             depths::messages_are_counted_where_they_stand,
             depths::workers_are_listed_until_they_end,
+            depths::what_is_due_soon_is_counted_apart,
+            depths::what_a_worker_says_of_itself_is_known_until_it_ends,
         }
     };
     ($subject:path; $($topic:ident::$check:ident),+ $(,)?) => {

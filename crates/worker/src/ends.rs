@@ -24,7 +24,8 @@ impl Worker {
             self.metrics.runtime.with_label_values(&[name]).observe(took.as_secs_f64());
         }
         let (id, took) = (message.id.clone(), ended.took);
-        if took.is_some() {
+        if let Some(took) = took {
+            self.tally.ended(took);
             self.control.count(&message.task);
         }
         let (step, verdict) = self.settle.ended(ended, wall);

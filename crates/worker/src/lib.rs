@@ -44,6 +44,7 @@ pub mod session;
 pub mod settle;
 pub mod signing;
 pub mod socket;
+pub mod tally;
 pub mod turn;
 mod unlocks;
 pub mod work;

@@ -27,6 +27,7 @@ use crate::noting::note;
 use crate::receive::{Holding, Receipt, receive};
 use crate::settle::{Complete, Joined, Unlocking};
 use crate::signing::{Signing, sign};
+use crate::tally::Tally;
 
 /// Between two tries to connect.
 const RETRY: Duration = Duration::from_millis(500);
@@ -99,6 +100,7 @@ impl Session {
         connect: &Arc<dyn Connect>,
         incarnation: String,
         signing: Option<Arc<Signing>>,
+        tally: Tally,
     ) -> Result<(Self, mpsc::UnboundedReceiver<SessionEvent>), LeaseError> {
         let (holding, holder) = (Holding::default(), Arc::<OnceLock<_>>::default());
         let (requests, request_inbox) = mpsc::channel(1);
@@ -110,7 +112,7 @@ impl Session {
         let (events, inbox) = mpsc::unbounded_channel();
         let (lease_events, lease_inbox) = mpsc::unbounded_channel();
         let (stop, tasks) = (CancellationToken::new(), CancellationToken::new());
-        let released = keep(connect.clone(), incarnation.clone(), lease_events, stop.clone())?;
+        let released = keep(connect.clone(), incarnation.clone(), tally, lease_events, stop.clone())?;
         let work = Work {
             connect: connect.clone(),
             incarnation,

@@ -37,6 +37,7 @@ use crate::session::{Session, SessionEvent};
 use crate::settle::{Ending, Settle};
 use crate::signing::Signing;
 use crate::socket::{SocketEvent, Writers, refusal};
+use crate::tally::Tally;
 
 /// Between two looks at the clock; also between two signs of life to the runner, with room to spare.
 const TICK: Duration = Duration::from_millis(100);
@@ -85,6 +86,8 @@ pub struct Worker {
     pub(crate) runner: Option<Peer>,
     pub(crate) ready: Readiness,
     pub(crate) metrics: Metrics,
+    /// What is told of this incarnation.
+    pub(crate) tally: Tally,
     pub(crate) control: Control,
     pub(crate) said_alive: Instant,
     paused: bool,
@@ -139,6 +142,7 @@ impl Worker {
             runner: None,
             ready,
             metrics,
+            tally: Tally::default(),
             said_alive: Instant::now(),
             paused: false,
             drain: Drain::No,
@@ -210,8 +214,9 @@ impl Worker {
     }
 
     fn begin(&mut self) -> Result<(), LeaseError> {
-        let (session, events) =
-            Session::begin(&self.connect, self.incarnations.name(), self.signing.clone())?;
+        self.tally = Tally::default();
+        let (signing, tally) = (self.signing.clone(), self.tally.clone());
+        let (session, events) = Session::begin(&self.connect, self.incarnations.name(), signing, tally)?;
         self.session = Some(session);
         self.events = events;
         self.requested = false;
@@ -366,6 +371,8 @@ impl Worker {
         let (held, running) = self.runs.count();
         self.metrics.held.with_label_values::<&str>(&[]).set(gauge(held));
         self.metrics.running.with_label_values::<&str>(&[]).set(gauge(running));
+        let holding = self.session.as_ref().map_or(held, |session| session.holding.len());
+        self.tally.counts(holding, running, Instant::now());
     }
 }
 

@@ -12,7 +12,7 @@ use super::revocations::Kept;
 use crate::exchange::Binding;
 use crate::lost::End;
 use crate::shares::Plan;
-use crate::{BrokerError, Depth, QueueName, Tag, Worker, message};
+use crate::{BrokerError, Depth, Load, QueueName, Report, SOON, Tag, Worker, message};
 
 /// What stands in the broker.
 #[derive(Debug, Default)]
@@ -45,6 +45,8 @@ pub(super) struct Lease {
     pub(super) done: HashSet<(Tag, u64)>,
     /// What has begun; and maybe what is held no longer.
     started: HashSet<Tag>,
+    /// What the worker has said of itself.
+    load: Option<Load>,
 }
 
 #[derive(Debug)]
@@ -102,6 +104,7 @@ impl State {
             held: BTreeMap::new(),
             done: HashSet::new(),
             started: HashSet::new(),
+            load: None,
         };
         self.leases.insert(worker.incarnation.clone(), lease);
     }
@@ -109,6 +112,12 @@ impl State {
     pub(super) fn beat(&mut self, worker: &str, ends: i64) -> bool {
         let lease = self.leases.get_mut(worker);
         lease.map(|lease| lease.ends = ends).is_some()
+    }
+
+    pub(super) fn tell(&mut self, worker: &str, load: &Load) {
+        if let Some(lease) = self.leases.get_mut(worker) {
+            lease.load = Some(*load);
+        }
     }
 
     /// The worker's lease, if it is one to act by.
@@ -294,9 +303,11 @@ impl State {
         let dead = self.list(&queue.dead_letter, 0).len() as u64;
         let parked = self.parked.get(&queue.name);
         let due = parked.map_or(0, |parked| parked.range(..(now + 1, 0)).count());
+        let soon = now + super::milliseconds(SOON);
         let mut depth = Depth {
             ready: (waiting + due) as u64,
             scheduled: (parked.map_or(0, BTreeMap::len) - due) as u64,
+            due: parked.map_or(0, |parked| parked.range((now + 1, 0)..(soon + 1, 0)).count()) as u64,
             dead,
             ..Depth::default()
         };
@@ -321,6 +332,10 @@ impl State {
 
     pub(super) fn workers(&self) -> Vec<Worker> {
         self.leases.values().map(|lease| lease.worker.clone()).collect()
+    }
+
+    pub(super) fn loads(&self) -> Vec<Report> {
+        self.leases.values().filter_map(|lease| Some(lease.worker.report(&lease.load?))).collect()
     }
 
     pub(super) fn held(&self) -> HashMap<String, usize> {

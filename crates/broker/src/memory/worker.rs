@@ -13,8 +13,8 @@ use super::state::{Asks, Taken};
 use super::{MemoryBroker, milliseconds};
 use crate::lost::End;
 use crate::{
-    Attempts, BrokerError, Consumer, Delivery, Disposition, Held, Intake, Lease, Rates, Settled, Settlement,
-    Start, Tag, Turn, Worker,
+    Attempts, BrokerError, Consumer, Delivery, Disposition, Held, Intake, Lease, Load, Rates, Settled,
+    Settlement, Start, Tag, Turn, Worker,
 };
 
 /// Between two looks while nothing arrives: the broker's clock is not the one that we wait by.
@@ -152,6 +152,10 @@ impl Lease for MemoryWorker {
         let held =
             self.broker.change("renew the lease", |state, now| state.beat(self.name(), now + length))?;
         Ok(if held { Held::Yes } else { Held::Lost })
+    }
+
+    async fn tell(&self, load: &Load) -> Result<(), BrokerError> {
+        self.broker.change("say how busy the worker is", |state, _| state.tell(self.name(), load))
     }
 
     async fn sweep(&self) -> Result<usize, BrokerError> {

@@ -23,8 +23,9 @@ use petiole_contract::exec;
 use petiole_contract::pool::{Limits, Order, Queue, RetryPolicy, Route, Task};
 use petiole_contract::template::Template;
 use petiole_protocol::control::Pattern;
+use petiole_scale::Scaling;
 
-use super::paths;
+use super::{paths, scale};
 use crate::refusal::Refusal;
 
 /// What a pod has beside its tasks' own time when it is told to stop: a task that passes its hard limit is killed and
@@ -38,8 +39,10 @@ pub struct Validated {
     pub namespace: String,
     /// Its name, which its Deployment and most of what belongs to it share.
     pub name: String,
-    /// How many pods it has.
+    /// How many pods it has, where it does not scale itself.
     pub replicas: i32,
+    /// How it scales itself.
+    pub scaling: Option<Scaling>,
     /// How many tasks a pod runs at the same time.
     pub concurrency: u32,
     /// How tasks run.
@@ -95,6 +98,7 @@ pub fn validate(pool: &WorkerPool, queues: &BTreeMap<String, TaskQueue>) -> Resu
         namespace: pool.namespace().unwrap_or_default(),
         name: pool.name_any(),
         replicas: pool.spec.replicas,
+        scaling: scale::spec::scaling(pool)?,
         concurrency: pool.spec.concurrency,
         mode: mode(pool)?,
         broker,

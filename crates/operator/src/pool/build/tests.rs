@@ -91,7 +91,14 @@ fn a_changed_file_has_a_new_name_and_rolls_the_pods() {
 
 #[test]
 fn only_the_number_of_pods_changes_when_a_pool_is_scaled() {
-    let (one, ten) = (plain(), built(&pool_with(json!({ "replicas": 10 })), queue("thumbnails")));
+    let one = plain();
+    for spec in
+        [json!({ "replicas": 10 }), json!({ "scaling": { "maxReplicas": 10, "messagesPerReplica": 1 } })]
+    {
+        assert_eq!(built(&pool_with(spec), queue("thumbnails")), one);
+    }
+    let mut ten = one.clone();
+    crate::pool::scale::scale(&mut ten, 10);
     assert_eq!(pod(&one), pod(&ten));
     assert_eq!(ten.deployment.body["spec"]["replicas"], 10);
 }
