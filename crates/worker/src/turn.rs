@@ -10,7 +10,7 @@ use crate::run::Effects;
 use crate::worker::Worker;
 
 /// Between two signs of life to the runner.
-const ALIVE: Duration = Duration::from_secs(1);
+pub(crate) const ALIVE: Duration = Duration::from_secs(1);
 
 /// Messages that have ended and are not committed yet; more, and no further ones are fetched. Twice what is being
 /// committed at a time: their results wait here.

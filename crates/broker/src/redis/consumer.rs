@@ -111,12 +111,13 @@ impl Consumer for RedisConsumer {
     }
 
     async fn wait(&self) {
-        let table = self.table();
+        let (version, table) = (self.intake.version(), self.table());
         let taken = self.intake.plan(0, table.queues.len()).order;
         let queues: Vec<_> = taken.iter().filter_map(|index| table.queues.get(*index)).collect();
         tokio::select! {
             () = self.watch.wait(&queues) => {}
             () = self.turn.wait() => {}
+            () = self.intake.changed_since(table.version().unwrap_or(version)) => {}
         }
     }
 

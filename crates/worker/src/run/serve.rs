@@ -302,6 +302,11 @@ impl Serve {
         self.handlers.values().filter(|handler| !handler.leaving).count()
     }
 
+    /// Whether some are to be started, now or later.
+    pub(super) fn lacks_handlers(&self) -> bool {
+        self.runner.is_some() && self.staying() < self.needed()
+    }
+
     fn needed(&self) -> usize {
         self.each.map_or(1, |each| self.concurrency.div_ceil(each.min(self.concurrency)))
     }
