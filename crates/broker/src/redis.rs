@@ -46,6 +46,7 @@ mod tag;
 mod under_way;
 mod unknown;
 mod watch;
+mod weigh;
 
 use std::time::Duration;
 

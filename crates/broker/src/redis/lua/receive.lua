@@ -22,9 +22,9 @@ local prefix, left, sequence, slack = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[
 local queues, limited = tonumber(ARGV[6]), tonumber(ARGV[7])
 local lists = #KEYS - 4 - 5 * queues
 
--- Redis serves nobody else while messages are copied, so that large ones are taken few at a time: so many bytes are
--- enough for a call. A list gives as many again as it has given, between these bounds, before its messages are weighed.
-local BYTES, LEAST, MOST = 4 * 1024 * 1024, 4, 32
+-- Large messages are taken few at a time: BYTES are enough for a call. A list gives as many again as it has given, between
+-- these bounds, before its messages are weighed.
+local LEAST, MOST = 4, 32
 local bytes = 0
 
 -- Counted by hand: Lua finds the length of a table by searching for its end.
@@ -59,7 +59,8 @@ for queue = 1, queues do
       end
     end
     local messages, next =
-      turns(KEYS[4], lines, KEYS[5 * queue + 1], KEYS[5 * queue + 2], task, limits[task], left, exactly, slack)
+      turns(KEYS[4], lines, KEYS[5 * queue + 1], KEYS[5 * queue + 2], task, limits[task], left, BYTES - bytes,
+        exactly, slack)
     if #messages > 0 then
       take(queue, messages, 1)
     end
