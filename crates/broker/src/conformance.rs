@@ -303,6 +303,8 @@ macro_rules! conformance {
             attempts::attempts_that_had_begun_are_counted_when_they_are_lost,
             attempts::lost_deliveries_are_remembered,
             attempts::what_was_said_last_counts,
+            attempts::what_begins_by_being_taken_is_counted,
+            attempts::what_is_said_with_a_taking_and_by_itself_counts_together,
             attempts::a_worker_that_gives_up_loses_no_attempt,
             attempts::a_worker_that_lost_its_lease_notes_nothing,
             dead_letters::letters_are_listed_by_pages_the_oldest_first,

@@ -23,7 +23,7 @@ use crate::connect::{Connect, Holder};
 use crate::join::join;
 use crate::lease::{LeaseError, LeaseEvent, keep};
 use crate::noting::note;
-use crate::receive::{Holding, Receipt, receive};
+use crate::receive::{Holding, Receipt, Request, receive};
 use crate::settle::{Complete, Joined};
 
 /// Between two tries to connect.
@@ -67,7 +67,7 @@ pub struct Session {
     pub holding: Holding,
     holder: Arc<OnceLock<Arc<dyn Holder>>>,
     events: mpsc::UnboundedSender<SessionEvent>,
-    requests: mpsc::Sender<usize>,
+    requests: mpsc::Sender<Request>,
     commits: mpsc::UnboundedSender<Settlement>,
     notes: mpsc::UnboundedSender<Vec<Tag>>,
     joins: mpsc::UnboundedSender<(Tag, Complete)>,
@@ -123,9 +123,9 @@ impl Session {
         Ok((session, inbox))
     }
 
-    /// Asks for at most so many messages. One request at a time.
-    pub fn request(&self, want: usize) -> bool {
-        self.requests.try_send(want).is_ok()
+    /// Asks for messages. One request at a time.
+    pub fn request(&self, request: Request) -> bool {
+        self.requests.try_send(request).is_ok()
     }
 
     /// Hands something over to be committed.
@@ -204,7 +204,7 @@ struct Work {
     incarnation: String,
     holding: Holding,
     holder: Arc<OnceLock<Arc<dyn Holder>>>,
-    requests: mpsc::Receiver<usize>,
+    requests: mpsc::Receiver<Request>,
     commits: mpsc::UnboundedReceiver<Settlement>,
     notes: mpsc::UnboundedReceiver<Vec<Tag>>,
     joins: mpsc::UnboundedReceiver<(Tag, Complete)>,

@@ -256,13 +256,15 @@ impl Worker {
                 }
             }
             SessionEvent::Received { messages, answer } => {
+                let mut places = 0;
                 if answer {
                     self.requested = false;
                     self.broker_answers();
+                    places = self.noting.answered(!messages.is_empty());
                 }
                 let wall = Timestamp::now();
-                for message in messages {
-                    self.admit(message, wall, now, effects);
+                for (at, message) in messages.into_iter().enumerate() {
+                    self.admit(message, at < places, wall, now, effects);
                 }
                 self.ask_for_starts();
             }

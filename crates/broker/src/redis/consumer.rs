@@ -14,7 +14,7 @@ use super::table::Table;
 use super::under_way::UnderWay;
 use super::watch::Watch;
 use super::{Config, Queue, during, tag};
-use crate::{BrokerError, Consumer, Delivery, Disposition, Intake, Settled, Settlement, Tag, Worker};
+use crate::{Begun, BrokerError, Consumer, Delivery, Disposition, Intake, Settled, Settlement, Tag, Worker};
 
 /// What a worker does with messages on Redis. It needs a registered lease: see [`super::RedisLease`].
 #[derive(Debug)]
@@ -102,8 +102,8 @@ impl ResultsHere {
 
 #[async_trait]
 impl Consumer for RedisConsumer {
-    async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError> {
-        let deliveries = self.take(want).await?;
+    async fn receive_for(&self, want: usize, begun: &Begun) -> Result<Vec<Delivery>, BrokerError> {
+        let deliveries = self.take(want, begun).await?;
         if !deliveries.is_empty() {
             self.watch.found();
         }

@@ -107,6 +107,11 @@ impl Keys {
         self.0.prefixed(&format!("petiole:started:{worker}"))
     }
 
+    /// String: the same, as it was when messages were taken last, with those of them that begin at once.
+    pub(super) fn begun(&self, worker: &str) -> String {
+        self.0.prefixed(&format!("petiole:begun:{worker}"))
+    }
+
     /// Sorted set: the ids of revoked tasks → until when that is kept, in ms of Redis' clock.
     pub(super) fn revoked(&self) -> String {
         self.0.prefixed("petiole:revoked")

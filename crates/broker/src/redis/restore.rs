@@ -41,9 +41,9 @@ pub(super) async fn restore(
     for queue in &queues {
         ask.cmd("SMEMBERS").arg(&queue.held);
     }
-    ask.cmd("GET").arg(keys.started(&worker.incarnation));
+    ask.cmd("MGET").arg(keys.started(&worker.incarnation)).arg(keys.begun(&worker.incarnation));
     let (held, started) = read(connection, &ask).await?;
-    let started = attempts::read(started.as_deref());
+    let started = started.iter().flat_map(|note| attempts::read(note.as_deref())).collect();
     let numbered = held.into_iter().enumerate();
     let mut held: Vec<HeldAs> = numbered
         .flat_map(|(queue, numbers)| numbers.into_iter().map(move |number| (number, queue)))
@@ -69,7 +69,7 @@ pub(super) async fn restore(
 async fn read(
     connection: &Connection,
     ask: &redis::Pipeline,
-) -> Result<(Vec<Vec<u64>>, Option<String>), BrokerError> {
+) -> Result<(Vec<Vec<u64>>, Vec<Option<String>>), BrokerError> {
     let doing = "read what a worker held";
     let mut answers: Vec<Value> = connection.query_all(ask).await.map_err(during(doing))?;
     let read = || {
@@ -95,10 +95,11 @@ async fn put_back(
     };
 
     let now = Timestamp::now();
-    let mut call = RESTORE.call(6 + 2 * queues.len());
+    let mut call = RESTORE.call(7 + 2 * queues.len());
     call.arg(keys.leases()).arg(keys.workers());
     call.arg(keys.celery().unacked()).arg(keys.celery().unacked_index());
     call.arg(keys.done(&worker.incarnation)).arg(keys.started(&worker.incarnation));
+    call.arg(keys.begun(&worker.incarnation));
     for queue in queues {
         call.arg(&queue.held).arg(keys.consumers(&queue.name.name));
     }
