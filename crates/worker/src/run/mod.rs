@@ -345,20 +345,6 @@ impl Runs {
         }
     }
 
-    /// Whether [`Self::tick`] may have something to do soon, or something else that only time brings.
-    pub fn depend_on_time(&self) -> bool {
-        let lacking = match &self.executor {
-            Executor::Exec(_) => false,
-            Executor::Serve(serve) => serve.lacks_handlers(),
-        };
-        lacking || !self.attempts.is_empty()
-    }
-
-    /// When [`Self::tick`] has something to do at the latest.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.next()
-    }
-
     fn started(&mut self, attempt: Attempt, now: Instant, effects: &mut Effects) {
         let Some(run) = self.attempts.get_mut(&attempt) else { return };
         let State::Given { process } = run.state else { return };
