@@ -56,6 +56,7 @@ impl RedisConsumer {
         self.forget(stray.iter().filter(|tag| !messages.contains_key(tag))).await?;
         let delivered = stray.into_iter().filter_map(|tag| {
             let raw = messages.remove(&tag)?;
+            self.weights.add(tag, &raw);
             let envelope = Envelope::from_redis(&raw);
             // A start that may have been counted is asked for again: too few are better than too many.
             Some(Delivery { tag, queue: tag::parts(tag).0, counted: false, envelope })

@@ -13,6 +13,7 @@ use super::rates::NextTurn;
 use super::table::Table;
 use super::under_way::UnderWay;
 use super::watch::Watch;
+use super::weigh::Weights;
 use super::{Config, Queue, during, tag};
 use crate::{Begun, BrokerError, Consumer, Delivery, Disposition, Intake, Settled, Settlement, Tag, Worker};
 
@@ -44,6 +45,7 @@ pub struct RedisConsumer {
     /// Marks of what was done once, and answered: the server need not keep them any more.
     pub(super) answered: Mutex<Vec<String>>,
     pub(super) exchanges: Exchanges,
+    pub(super) weights: Weights,
     watch: Watch,
 }
 
@@ -80,6 +82,7 @@ impl RedisConsumer {
             unanswered: Mutex::default(),
             answered: Mutex::default(),
             exchanges: Exchanges::default(),
+            weights: Weights::default(),
         };
         let _: String =
             consumer.connection.query(&redis::cmd("PING")).await.map_err(during("connect to the broker"))?;

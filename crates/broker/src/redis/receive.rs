@@ -85,9 +85,10 @@ impl RedisConsumer {
             counts[at] += messages.len();
             for message in messages {
                 let Value::BulkString(raw) = message else { continue };
-                let sequence = first + deliveries.len() as u64;
+                let tag = tag::tag(queue, first + deliveries.len() as u64);
+                self.weights.add(tag, &raw);
                 deliveries.push(Delivery {
-                    tag: tag::tag(queue, sequence),
+                    tag,
                     queue,
                     counted: counted == Some(Value::Int(1)),
                     envelope: Envelope::from_redis(&raw),
