@@ -93,7 +93,8 @@ pub trait Consumer: Send + Sync {
     /// it has said, and what begins by it.
     async fn receive_for(&self, want: usize, begun: &Begun) -> Result<Vec<Delivery>, BrokerError>;
 
-    /// Returns when there may be something to receive. May return too early, never much too late.
+    /// Returns when there may be something to receive, and within two seconds in any case. May return too early, never
+    /// much too late.
     async fn wait(&self);
 
     /// Whether what a [`Settlement`] says of results and chords is written here, atomically with the rest.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 
-/// Between two comparisons of what the broker says that we hold with what we know of.
+/// Between two comparisons of what the broker says that we hold with what we know of. Longer than a consumer waits.
 const ADOPT: Duration = Duration::from_secs(2);
 
 /// The first and the longest wait after the broker has failed.

@@ -18,8 +18,9 @@ use super::Queue;
 use super::keys::Keys;
 use super::listening::listening;
 
-/// The longest wait while what the server says can be relied on.
-const WATCHDOG: Duration = Duration::from_secs(2);
+/// The longest wait while what the server says can be relied on. A worker cuts a wait off after two seconds, and what the
+/// server did not say is only found out at the end.
+const WATCHDOG: Duration = Duration::from_millis(1500);
 
 /// The longest wait where it cannot, or where tasks stand in line: their limits change, and with them their turns.
 const CLOSE: Duration = Duration::from_millis(250);

@@ -213,8 +213,8 @@ impl Serve {
 
     /// How many runs would begin at once if they were given now.
     pub(super) fn places(&self) -> usize {
-        let connected = self.handlers.values().filter(|handler| handler.peer.is_some());
-        connected.map(|handler| handler.concurrency.saturating_sub(handler.given)).sum()
+        let taking = self.handlers.values().filter(|handler| handler.peer.is_some() && !handler.leaving);
+        taking.map(|handler| handler.concurrency.saturating_sub(handler.given)).sum()
     }
 
     /// A run of this handler has ended.
