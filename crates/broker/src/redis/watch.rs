@@ -5,8 +5,11 @@
 //! refuses that, the worker asks again and again; where something came that nobody spoke of, more often for a while.
 
 use std::fmt;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use petiole_results::redis::{Connection, Endpoint, Failure, Timeouts};
@@ -147,7 +150,7 @@ impl Watch {
             tokio::select! {
                 () = pushed => {}
                 () = sleep_until(due.min(end)) => {
-                    return if due <= end { Ok(Woken::Rightly) } else { self.at_the_end(queues).await };
+                    return if due <= end { Ok(Woken::Rightly) } else { self.at_the_end(queues, due).await };
                 }
             }
             tokio::select! {
@@ -160,11 +163,16 @@ impl Watch {
         }
     }
 
-    /// Nothing was said. What there is now has come on the same connection behind what was said of it.
-    async fn at_the_end(&self, queues: &[&Queue]) -> Result<Woken, Failure> {
-        let something = matches!(self.look(queues).await?, Look::Something);
-        let unheard = something && !self.urgent.load(Ordering::Acquire);
-        Ok(if unheard { Woken::Unheard } else { Woken::Rightly })
+    /// Nothing was said. What there is now has come on the same connection behind what was said of it. `due` is when
+    /// there was to be something.
+    async fn at_the_end(&self, queues: &[&Queue], due: Instant) -> Result<Woken, Failure> {
+        let mut pushed = pin!(self.pushed.notified());
+        let sooner = match self.look(queues).await? {
+            Look::Something => true,
+            Look::Nothing { next } => Instant::now() + next + CLOSE < due,
+        };
+        let said = poll_fn(|context| Poll::Ready(pushed.as_mut().poll(context).is_ready())).await;
+        Ok(if sooner && !said { Woken::Unheard } else { Woken::Rightly })
     }
 
     /// Returns when more was pushed than a change of what is parked.
@@ -249,8 +257,8 @@ mod tests {
     use crate::Worker;
     use crate::conformance::queue;
 
-    /// What a watch of `mail` has found out about a server by the time that a message has come.
-    async fn trust_after_a_message(lost: bool) -> Trust {
+    /// What a watch of `mail` has found out about a server by the time that a message has come, or one was parked.
+    async fn trust_after(command: &[&str], lost: bool) -> Trust {
         let server = Server::start().unwrap();
         let proxy = Proxy::start(server.port()).await.unwrap();
         let endpoint = Endpoint::parse(&format!("redis://127.0.0.1:{}", proxy.port())).unwrap();
@@ -266,9 +274,9 @@ mod tests {
             let mut clients = redis::cmd("CLIENT");
             clients.arg("LIST");
             while !client.query::<String>(&clients).await.unwrap().contains(" flags=t") {}
-            let mut push = redis::cmd("LPUSH");
-            push.arg("mail").arg("message");
-            let _: u64 = client.query(&push).await.unwrap();
+            let mut change = redis::cmd(command[0]);
+            change.arg(&command[1..]);
+            let _: u64 = client.query(&change).await.unwrap();
         };
         let queues: Vec<_> = queues.iter().collect();
         tokio::join!(watch.wait(&queues), publishing);
@@ -277,8 +285,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_says_nothing_of_a_message_is_looked_at_more_often() {
-        assert_eq!(trust_after_a_message(true).await.silence(), CLOSE);
-        assert_eq!(trust_after_a_message(false).await.silence(), WATCHDOG);
+        let (come, parked) = (["LPUSH", "mail", "1"], ["ZADD", "petiole:eta:mail", "1", "1"]);
+        assert_eq!(trust_after(&come, true).await.silence(), CLOSE);
+        assert_eq!(trust_after(&parked, true).await.silence(), CLOSE);
+        assert_eq!(trust_after(&come, false).await.silence(), WATCHDOG);
+        assert_eq!(trust_after(&parked, false).await.silence(), WATCHDOG);
     }
 
     #[test]
