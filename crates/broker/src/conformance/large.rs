@@ -34,6 +34,7 @@ async fn publish_large(subject: &dyn Subject) -> Checked<Vec<String>> {
 async fn take_all(by: &Member) -> Checked<Vec<crate::Delivery>> {
     let mut taken = Vec::new();
     while taken.len() < COUNT {
+        by.lease.beat().await?;
         let more = by.consumer.receive(MANY).await?;
         assert!(!more.is_empty(), "only {} have come", taken.len());
         taken.extend(more);
@@ -62,11 +63,13 @@ pub async fn large_messages_in_line_come_in_their_order(subject: &dyn Subject) -
     for delivery in take_all(&a).await? {
         let id = ids(std::slice::from_ref(&delivery)).concat();
         let start = Start { tag: delivery.tag, task: "tasks.add".to_owned(), id, priority: 0 };
+        a.lease.beat().await?;
         a.rates.start(&[start]).await?;
     }
     intake.limit("tasks.add", None);
     let mut came = Vec::new();
     while came.len() < COUNT - 1 {
+        a.lease.beat().await?;
         let taken = a.consumer.receive(MANY).await?;
         assert!(!taken.is_empty() && taken.iter().all(|delivery| delivery.counted));
         came.extend(ids(&taken));
@@ -80,6 +83,7 @@ pub async fn large_messages_that_are_due_all_come(subject: &dyn Subject) -> Chec
     let published = publish_large(subject).await?;
     let now = subject.now().await?;
     for delivery in take_all(&a).await? {
+        a.lease.beat().await?;
         a.consumer.settle(&[settlement(&delivery, Disposition::Park(now))]).await?;
     }
     let mut came = ids(&take_all(&a).await?);

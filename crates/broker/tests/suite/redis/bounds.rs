@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use petiole_broker::conformance::large::{COUNT, large, large_ids};
 use petiole_broker::conformance::{Member, Subject as _, queue, settlement};
+use petiole_broker::redis::Config;
 use petiole_broker::{Delivery, Disposition, Start};
 
-use super::subject::{Redis, join, redis};
+use super::subject::{LIMIT, Redis, join, redis};
 
 /// The most messages of 1 MiB that one call may move: 8 MiB; or 4 MiB, and what is moved before it is weighed.
 const MOST: usize = 8;
+
+/// A worker whose lease lasts, however long it takes to publish.
+fn config(subject: &Redis) -> Config {
+    Config { lease: LIMIT, ..subject.config("a") }
+}
 
 async fn published(subject: &Redis) {
     for id in large_ids() {
@@ -47,7 +53,7 @@ async fn reset(subject: &Redis) {
 #[tokio::test]
 async fn large_messages_of_a_worker_that_has_ended_go_back_few_at_a_time() {
     let subject = redis().await;
-    let worker = join(subject.config("a")).await.unwrap();
+    let worker = join(config(&subject)).await.unwrap();
     published(&subject).await;
     taken(&worker, COUNT).await;
     reset(&subject).await;
@@ -60,7 +66,7 @@ async fn large_messages_of_a_worker_that_has_ended_go_back_few_at_a_time() {
 #[tokio::test]
 async fn large_messages_that_are_requeued_go_back_few_at_a_time_and_in_their_order() {
     let subject = redis().await;
-    let worker = join(subject.config("a")).await.unwrap();
+    let worker = join(config(&subject)).await.unwrap();
     published(&subject).await;
     let (held, _) = taken(&worker, COUNT).await;
     reset(&subject).await;
@@ -76,7 +82,7 @@ async fn large_messages_that_are_requeued_go_back_few_at_a_time_and_in_their_ord
 #[tokio::test]
 async fn large_messages_that_were_abandoned_go_back_few_at_a_time() {
     let subject = redis().await;
-    let worker = join(subject.config("a")).await.unwrap();
+    let worker = join(config(&subject)).await.unwrap();
     let (now, ids) = (subject.time().await.as_secs(), large_ids());
     for (at, id) in ids.iter().enumerate() {
         let since = (now - 10_000 + at as u64).to_string();
@@ -96,7 +102,7 @@ async fn large_messages_that_were_abandoned_go_back_few_at_a_time() {
 #[tokio::test]
 async fn large_messages_that_are_due_go_back_few_at_a_time() {
     let subject = redis().await;
-    let worker = join(subject.config("a")).await.unwrap();
+    let worker = join(config(&subject)).await.unwrap();
     published(&subject).await;
     let now = subject.now().await.unwrap();
     for delivery in taken(&worker, COUNT).await.0 {
@@ -112,7 +118,7 @@ async fn large_messages_that_are_due_go_back_few_at_a_time() {
 #[tokio::test]
 async fn large_messages_in_line_are_taken_few_at_a_time() {
     let subject = redis().await;
-    let config = subject.config("a");
+    let config = config(&subject);
     config.intake.limit("tasks.add", Some(Duration::from_hours(1)));
     let worker = join(config.clone()).await.unwrap();
     published(&subject).await;
