@@ -37,6 +37,10 @@ def test_of_our_own_resources_only_what_is_the_operators_to_write_is_written(obj
     assert writes - reads - statuses == {("taskqueues", "patch")}
 
 
+def test_pods_are_neither_made_nor_removed(objects):
+    assert {verb for rule in rules_on(objects, "pods") for verb in rule["verbs"]} == {"list", "watch", "patch"}
+
+
 def test_secrets_are_read_by_name_only(objects):
     assert [rule["verbs"] for rule in rules_on(objects, "secrets")] == [["get"]] * len(rules_on(objects, "secrets"))
     assert rules_on(objects, "secrets")

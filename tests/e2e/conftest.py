@@ -96,15 +96,16 @@ def gate(client: Client) -> Iterator[Gate]:
 def make_pool(namespace: Namespace, client: Client) -> Iterator[Callable[..., str]]:
     """Makes a queue and a pool of its own for a test, waits until it takes tasks, and removes both.
 
-    `of` says of which kind: `objects.pool`, or `objects.serve_pool`.
+    `of` says of which kind: `objects.pool`, `objects.scaled_pool` or `objects.serve_pool`; `ready`, how many pods it has in
+    the end, where its spec does not say.
     """
     made: list[str] = []
 
-    def make(of: Callable[..., dict[str, Any]] = objects.pool, **spec: Any) -> str:
+    def make(of: Callable[..., dict[str, Any]] = objects.pool, ready: int | None = None, **spec: Any) -> str:
         name = f"pool-{uuid.uuid4().hex[:8]}"
         made.append(name)
         namespace.apply(objects.queue(name), of(name, client.address, **spec))
-        wait_ready(namespace, name, spec.get("replicas", 2))
+        wait_ready(namespace, name, spec.get("replicas", 2) if ready is None else ready)
         return name
 
     yield make

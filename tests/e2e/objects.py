@@ -36,6 +36,11 @@ def pool(name: str, redis: str, version: str = "1", **spec: Any) -> dict[str, An
     return worker_pool(name, [name], image=None, template=template, **wanted)
 
 
+def scaled_pool(name: str, redis: str, **spec: Any) -> dict[str, Any]:
+    """A WorkerPool of mode Exec that scales itself, with a task in each pod."""
+    return pool(name, redis, **{"replicas": 1, "concurrency": 1, **spec})
+
+
 def serve_pool(name: str, _redis: str, **spec: Any) -> dict[str, Any]:
     """A WorkerPool of mode Serve with the handler of docs/task-contract.md that serves the queue of its name."""
     serve = {"command": ["python3", "/app/handler.py"]}

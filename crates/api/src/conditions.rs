@@ -23,6 +23,9 @@ pub const PROGRESSING: &str = "Progressing";
 /// `WorkerPool`: what its spec asks for cannot be done; what ran before still runs.
 pub const DEGRADED: &str = "Degraded";
 
+/// `WorkerPool`: the number of its pods follows what there is to do. Absent where `replicas` says how many.
+pub const SCALING_ACTIVE: &str = "ScalingActive";
+
 /// Why a condition is as it is.
 pub mod reasons {
     /// It answers.
@@ -66,6 +69,8 @@ pub mod reasons {
     pub const QUEUE_TWICE: &str = "QueueTwice";
     /// A task's command or limits cannot be used.
     pub const TASK_REFUSED: &str = "TaskRefused";
+    /// How a pool is to be scaled cannot be used.
+    pub const SCALING_REFUSED: &str = "ScalingRefused";
     /// A pattern of a pool's routes cannot be used.
     pub const ROUTE_REFUSED: &str = "RouteRefused";
     /// What a Secret holds for the certificates of those who may sign messages cannot be used.
@@ -91,6 +96,18 @@ pub mod reasons {
     pub const SCALING: &str = "Scaling";
     /// Nothing is under way.
     pub const SETTLED: &str = "Settled";
+    /// How much there is to do is known.
+    pub const SIGNAL_KNOWN: &str = "SignalKnown";
+    /// How much there is to do is not known.
+    pub const SIGNAL_UNKNOWN: &str = "SignalUnknown";
+    /// It has not been known for so long that the fallback counts.
+    pub const FALLBACK: &str = "Fallback";
+    /// The spec says that it stands still.
+    pub const SCALING_PAUSED: &str = "ScalingPaused";
+    /// Pods were added. Of an event only.
+    pub const SCALED_OUT: &str = "ScaledOut";
+    /// Pods were taken away. Of an event only.
+    pub const SCALED_IN: &str = "ScaledIn";
     /// What the spec asks for is done.
     pub const AS_WANTED: &str = "AsWanted";
 }

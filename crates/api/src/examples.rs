@@ -10,6 +10,7 @@ use crate::connection::{Broker, RedisBroker, RedisResults, Results, Sentinel, Tl
 use crate::duration::{Duration, TimeLimit};
 use crate::rate::RateLimit;
 use crate::retry::{Backoff, MaxRetries, Retry};
+use crate::scaling::Scaling;
 use crate::task_queue::{DeadLetter, TaskQueue, TaskQueueSpec};
 use crate::template::{PodTemplate, TemplateContainer, TemplateSpec};
 use crate::worker_pool::{
@@ -278,13 +279,19 @@ fn shop_queue() -> TaskQueueSpec {
     }
 }
 
-/// A pool of two queues, with a rate, a route and events.
+/// A pool of two queues that scales itself, with a rate, a route and events.
 pub fn shop_pool() -> WorkerPool {
     WorkerPool::new(
         "shop",
         WorkerPoolSpec {
             queues: vec![QueueRef { weight: 3, ..QueueRef::new("orders") }, QueueRef::new("mail")],
             queue_order: QueueOrder::Weighted,
+            scaling: Some(Scaling {
+                max_replicas: Some(20),
+                drain_seconds: Some(60),
+                cool_down_seconds: 600,
+                ..Default::default()
+            }),
             concurrency: 8,
             mode: Mode::Serve,
             image: Some("petiole.local/handler:demo".to_owned()),

@@ -39,6 +39,11 @@ pub const CONFIG: &str = "petiole.dev/config";
 pub const TASK_QUEUE: &str = "petiole.dev/task-queue";
 /// Annotation of a pod: a hash of the certificates that its worker started with, so that new ones replace the pod.
 pub const CERTIFICATES: &str = "petiole.dev/certificates";
+/// Annotation that a `ReplicaSet` knows: of pods that are otherwise alike, those with the lowest go first when there are to be
+/// fewer.
+pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+/// Value of [`POD_DELETION_COST`] on pods that are to go: below what others have, which is 0 where nobody says otherwise.
+pub const GOES_FIRST: &str = "-1000";
 /// Annotation that kubectl knows: the container whose logs are meant when none is named.
 pub const KUBECTL_DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 

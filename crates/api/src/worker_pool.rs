@@ -9,6 +9,8 @@ use crate::accept::Accept;
 use crate::duration::{Duration, TimeLimit};
 use crate::rate::RateLimit;
 use crate::retry::Retry;
+use crate::scaling::{Decision, Scaled, Scaling};
+use crate::signing::Signing;
 use crate::template::PodTemplate;
 
 /// Workers that run the tasks of some queues in containers of one image.
@@ -31,7 +33,8 @@ use crate::template::PodTemplate;
         label_selector_path = ".status.selector"
     ),
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", description = "How its tasks run"),
-    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas", description = "Pods wanted"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desiredReplicas",
+        description = "Pods wanted"),
     printcolumn(name = "Pods", type_ = "integer", json_path = ".status.readyReplicas",
         description = "Pods that take tasks"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status",
@@ -69,6 +72,9 @@ use crate::template::PodTemplate;
         "queues[].weight counts with queueOrder: Weighted alone: write that, or leave weight out"),
     validation = ("self.timeLimit != 'none' || (has(self.drain) && has(self.drain.gracePeriod))",
         "timeLimit none needs drain.gracePeriod: how long a pod that is told to stop may wait for its tasks"),
+    validation = ("!has(self.scaling) || self.scaling.mode != 'Native' || self.replicas == 1",
+        "scaling sets the number of pods: leave replicas out (or write its default, 1). To set it yourself write \
+         scaling.mode: Manual"),
     validation = ("!has(self.softTimeLimit) || self.timeLimit == 'none' || \
         duration(self.softTimeLimit) < duration(self.timeLimit)",
         "softTimeLimit must be shorter than timeLimit: a task is asked to end before it is killed"),
@@ -78,10 +84,14 @@ use crate::template::PodTemplate;
          task may run")
 )]
 pub struct WorkerPoolSpec {
-    /// How many pods run. `kubectl scale` and a `HorizontalPodAutoscaler` write it.
+    /// How many pods run. `kubectl scale` and a `HorizontalPodAutoscaler` write it. Where scaling sets the number of pods,
+    /// it is left out, and so neither of these two can write it.
     #[serde(default = "WorkerPoolSpec::default_replicas")]
     #[schemars(range(min = 0, max = 10_000))]
     pub replicas: i32,
+    /// How many pods run by how much there is to do. Without it replicas says how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
     /// The queues whose tasks run here. Which of them is served next, queueOrder says. They must be on one broker and store
     /// their results in one place.
     #[schemars(length(min = 1, max = 16))]
@@ -126,6 +136,12 @@ pub struct WorkerPoolSpec {
     /// queue.
     #[serde(default)]
     pub accept: Accept,
+    /// By what those messages are signed that tasks of this pool send when they end: callbacks, errbacks, the next step of a
+    /// chain, the tasks of a group, a chord's body; and answers to signed requests of remote control. Without it they are not
+    /// signed, and no pool takes them that demands signatures. Who may send this pool messages that are not signed has what
+    /// follows them signed all the same: let it take signed ones alone (accept.onlySigned).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing: Option<Signing>,
     /// Where messages go that tasks of this pool send when they end (callbacks, errbacks, the next step of a chain, a
     /// chord's body) and that name no queue, as Celery's `task_routes`. An entry with the task's very name counts before
     /// patterns, and of patterns the first that fits. Without one a message goes to the queue of the task that sends it. A
@@ -305,6 +321,9 @@ pub struct WorkerPoolStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// Pods that are wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_replicas: Option<i32>,
     /// Pods that there are.
     #[serde(default)]
     pub replicas: i32,
@@ -317,7 +336,13 @@ pub struct WorkerPoolStatus {
     /// Image of Petiole's worker and runner in these pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_image: Option<String>,
-    /// `Ready`, `Progressing`, `Degraded`.
+    /// How many pods there should be, and why. Absent where replicas says how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_decision: Option<Decision>,
+    /// The last time that scaling has changed the number of pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_scaled: Option<Scaled>,
+    /// `Ready`, `Progressing`, `Degraded`, and where the operator sets the number of pods `ScalingActive`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     #[schemars(length(max = 16))]
@@ -353,6 +378,7 @@ impl Default for WorkerPoolSpec {
     fn default() -> Self {
         Self {
             replicas: Self::default_replicas(),
+            scaling: None,
             queues: Vec::new(),
             queue_order: QueueOrder::default(),
             concurrency: Self::default_concurrency(),
@@ -362,6 +388,7 @@ impl Default for WorkerPoolSpec {
             serve: None,
             tasks: Vec::new(),
             accept: Accept::default(),
+            signing: None,
             routes: Vec::new(),
             events: false,
             time_limit: Self::default_time_limit(),

@@ -308,6 +308,21 @@ fn forms_of_messages_that_cannot_be_meant_are_refused() {
 }
 
 #[test]
+fn a_key_that_signs_has_a_certificate() {
+    let from = |key: &str| json!({ "secretKeyRef": { "name": "signer", "key": key } });
+    let signing = |signing: Value| exec_pool(json!({ "signing": signing }));
+    accepted(&signing(json!({ "keyFrom": from("tls.key"), "certificateFrom": from("tls.crt") })));
+    accepted(&signing(json!({ "keyFrom": from("a"), "certificateFrom": from("b"), "digest": "sha384" })));
+    let both =
+        json!({ "keyFrom": from("a"), "certificateFrom": from("b"), "key": "-----BEGIN PRIVATE KEY-----" });
+    refused(&signing(both), "signing.key: there is no such field");
+    let unread = |bad: Value| serde_json::from_value::<WorkerPool>(signing(bad)).unwrap_err().to_string();
+    assert!(unread(json!({ "keyFrom": from("a") })).contains("missing field `certificateFrom`"));
+    let md5 = json!({ "keyFrom": from("a"), "certificateFrom": from("b"), "digest": "md5" });
+    assert!(unread(md5).contains("unknown variant `md5`"));
+}
+
+#[test]
 fn a_route_leads_to_a_queue_that_can_have_that_name() {
     let routes = |queue: &str| exec_pool(json!({ "routes": [{ "task": "mail.*", "queue": queue }] }));
     accepted(&routes("mail"));
@@ -378,4 +393,65 @@ fn a_queue_that_a_pool_names_twice_is_refused() {
 #[test]
 fn a_misspelt_field_is_named() {
     refused(&exec_pool(json!({ "concurency": 4 })), "spec.concurency: there is no such field");
+}
+
+fn scaled_pool(scaling: Value) -> Value {
+    exec_pool(json!({ "scaling": scaling }))
+}
+
+#[test]
+fn each_form_of_scaling_is_accepted() {
+    for scaling in [
+        json!({ "mode": "Manual" }),
+        json!({ "maxReplicas": 1, "messagesPerReplica": 1 }),
+        json!({ "minReplicas": 2, "maxReplicas": 2, "drainSeconds": 60, "pause": "In" }),
+        json!({ "maxReplicas": 9, "drainSeconds": 60, "coolDownSeconds": 0, "fallback": { "replicas": 9 } }),
+        json!({ "maxReplicas": 9, "drainSeconds": 60, "behavior": {
+            "scaleUp": { "stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [
+                { "type": "Percent", "value": 100, "periodSeconds": 15 },
+                { "type": "Pods", "value": 4, "periodSeconds": 15 },
+            ] },
+            "scaleDown": { "selectPolicy": "Disabled" },
+        } }),
+    ] {
+        accepted(&scaled_pool(scaling));
+    }
+}
+
+#[test]
+fn scaling_that_cannot_be_meant_is_refused_with_what_to_write() {
+    for (scaling, says) in [
+        (json!({ "messagesPerReplica": 1 }), "mode Native needs maxReplicas"),
+        (
+            json!({ "minReplicas": 3, "maxReplicas": 2, "messagesPerReplica": 1 }),
+            "raise maxReplicas, or lower minReplicas",
+        ),
+        (json!({ "maxReplicas": 2 }), "write exactly one of messagesPerReplica"),
+        (
+            json!({ "maxReplicas": 2, "messagesPerReplica": 1, "drainSeconds": 1 }),
+            "write exactly one of messagesPerReplica",
+        ),
+        (
+            json!({ "maxReplicas": 2, "drainSeconds": 1, "fallback": { "replicas": 3 } }),
+            "fallback.replicas must lie between minReplicas and maxReplicas",
+        ),
+        (json!({ "mode": "Manual", "maxReplicas": 2 }), "leave the rest of scaling out"),
+        (json!({ "mode": "Manual", "pause": "Both" }), "write mode: Native and pause: Both"),
+    ] {
+        refused(&scaled_pool(scaling), says);
+    }
+}
+
+/// So `kubectl scale` and a `HorizontalPodAutoscaler` on a pool that scales itself hear why they cannot.
+#[test]
+fn replicas_of_a_pool_that_scales_itself_cannot_be_written() {
+    let scaling = json!({ "maxReplicas": 9, "messagesPerReplica": 1 });
+    accepted(&exec_pool(json!({ "replicas": 1, "scaling": scaling })));
+    for replicas in [0, 5] {
+        refused(
+            &exec_pool(json!({ "replicas": replicas, "scaling": scaling })),
+            "To set it yourself write scaling.mode: Manual",
+        );
+    }
+    accepted(&exec_pool(json!({ "replicas": 5, "scaling": { "mode": "Manual" } })));
 }

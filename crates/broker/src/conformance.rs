@@ -141,6 +141,7 @@ pub fn part(group: &str, task_id: &str, index: u64, run: &str, claim: Duration) 
         group: group.to_owned(),
         task_id: task_id.to_owned(),
         index: Some(index),
+        adds: Vec::new(),
         member: format!("[1, \"{task_id}\", \"SUCCESS\", 3]"),
         expires: Some(Duration::from_hours(1)),
         claim,
@@ -250,6 +251,7 @@ macro_rules! conformance {
             follow_ups::a_message_that_cannot_be_made_a_retry_is_given_up,
             chord::the_last_part_holds_its_message_until_the_body_is_sent,
             chord::a_chord_of_one_is_complete_at_once,
+            chord::a_part_is_counted_with_what_it_adds,
             chord::parts_of_one_batch_complete_once,
             chord::two_finishers_at_once_complete_once,
             chord::a_part_that_is_delivered_twice_counts_once,
@@ -329,6 +331,8 @@ macro_rules! conformance {
             revocations::of_too_many_the_newest_are_kept,
             depths::messages_are_counted_where_they_stand,
             depths::workers_are_listed_until_they_end,
+            depths::what_is_due_soon_is_counted_apart,
+            depths::what_a_worker_says_of_itself_is_known_until_it_ends,
         }
     };
     ($subject:path; $($topic:ident::$check:ident),+ $(,)?) => {

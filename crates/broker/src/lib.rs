@@ -27,6 +27,7 @@ pub mod conformance;
 pub mod dead_letter;
 pub mod exchange;
 mod intake;
+mod load;
 pub mod lost;
 mod mailbox;
 pub mod memory;
@@ -46,6 +47,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::attempts::{Attempts, Begun};
 pub use self::intake::{Intake, Order};
+pub use self::load::{Load, Report, SOON};
 pub use self::mailbox::{Address, BoundQueue, Heard, Inbox, Mailbox, Node};
 pub use self::parking::{MOST_LISTED, Parked, Parking};
 pub use self::rates::{OVERDUE, Rates, SLACK, Start, Turn};
@@ -118,6 +120,9 @@ pub trait Consumer: Send + Sync {
 pub trait Lease: Send + Sync {
     /// Renews the lease, and what Celery's workers read as the age of our messages.
     async fn beat(&self) -> Result<Held, BrokerError>;
+    /// Says how much this worker has to do, until it says so anew or has ended. Wants to be called with each beat; writes
+    /// nothing once the lease is lost.
+    async fn tell(&self, load: &Load) -> Result<(), BrokerError>;
     /// Ends the leases of others that have run out, and puts their messages back to the heads of their queues. Says
     /// how many those were. Also returns parked messages of this worker's queues whose time has come. Wants to be
     /// called about each second, and from the worker's start on: after a time without sweeps no lease is ended for
@@ -157,9 +162,24 @@ pub struct Worker {
 impl Worker {
     /// What is written down of it on the broker.
     pub(crate) fn described(&self) -> Result<String, BrokerError> {
-        serde_json::to_string(self)
-            .map_err(|error| BrokerError::Endpoint(format!("the worker cannot be described: {error}")))
+        described(self)
     }
+
+    /// What it says of itself, with this load.
+    pub(crate) fn report(&self, load: &Load) -> Report {
+        let Self { incarnation, namespace, pool, host, queues: _ } = self.clone();
+        Report { incarnation, namespace, pool, host, load: *load }
+    }
+
+    /// The same, as it is written down on the broker.
+    pub(crate) fn says(&self, load: &Load) -> Result<String, BrokerError> {
+        described(&self.report(load))
+    }
+}
+
+fn described(what: &impl Serialize) -> Result<String, BrokerError> {
+    serde_json::to_string(what)
+        .map_err(|error| BrokerError::Endpoint(format!("the worker cannot be described: {error}")))
 }
 
 /// What stands in a queue.
@@ -171,6 +191,8 @@ pub struct Depth {
     pub reserved: u64,
     /// Messages that wait for their time.
     pub scheduled: u64,
+    /// Of these, messages whose time comes within [`SOON`].
+    pub due: u64,
     /// Messages that cannot be tried again.
     pub dead: u64,
     /// Workers of ours that take from it.
@@ -184,6 +206,8 @@ pub trait Inspector: Send + Sync {
     async fn depths(&self, queues: &[QueueName]) -> Result<Vec<Depth>, BrokerError>;
     /// The workers that have a lease, be it one that has run out.
     async fn workers(&self) -> Result<Vec<Worker>, BrokerError>;
+    /// What the workers say of themselves that have a lease.
+    async fn loads(&self) -> Result<Vec<Report>, BrokerError>;
     /// Ends the lease of an incarnation that is known to have ended, and puts its messages back. Says how many.
     async fn end(&self, incarnation: &str) -> Result<usize, BrokerError>;
     /// Puts all parked messages of a queue at the heads of its lists, whether their time has come or not, the earliest

@@ -25,7 +25,7 @@ use self::state::State;
 pub use self::worker::MemoryWorker;
 use crate::exchange::Binding;
 use crate::lost::End;
-use crate::{BrokerError, Depth, Hazard, Inspector, Intake, QueueName, Tag, Worker, message};
+use crate::{BrokerError, Depth, Hazard, Inspector, Intake, QueueName, Report, Tag, Worker, message};
 
 /// Says what time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -195,6 +195,10 @@ impl Inspector for MemoryBroker {
 
     async fn workers(&self) -> Result<Vec<Worker>, BrokerError> {
         self.change("list the workers", |state, _| state.workers())
+    }
+
+    async fn loads(&self) -> Result<Vec<Report>, BrokerError> {
+        self.change("ask how busy workers are", |state, _| state.loads())
     }
 
     async fn end(&self, incarnation: &str) -> Result<usize, BrokerError> {

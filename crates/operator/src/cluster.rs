@@ -173,6 +173,25 @@ impl Cluster {
             .map_err(during::<K>("look for", namespace, name))
     }
 
+    /// Sets an annotation of an object, or takes it away. One that is gone is fine.
+    pub async fn annotate<K: Kind>(
+        &self,
+        namespace: &str,
+        name: &str,
+        annotation: &str,
+        value: Option<&str>,
+    ) -> Result<(), ClusterError> {
+        self.must_lead()?;
+        let body = serde_json::json!({ "metadata": { "annotations": { annotation: value } } });
+        let patched =
+            self.api::<K>(namespace).patch_metadata(name, &PatchParams::default(), &Patch::Merge(body)).await;
+        match patched {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(error) => Err(during::<K>("annotate", namespace, name)(error)),
+        }
+    }
+
     /// Deletes an object, if it is still the one with this UID. One that is gone is fine.
     pub async fn delete<K: Kind>(
         &self,

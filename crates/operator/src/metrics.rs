@@ -1,11 +1,15 @@
-//! What the operator counts.
+//! What the operator counts. [`pools`]: of the pools.
+
+pub mod pools;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use jiff::Timestamp;
 use petiole_process::metrics::{HistogramVec, IntCounterVec, IntGaugeVec, RegisterError, Registry};
 
+use self::pools::PoolMetrics;
 use crate::sampler::{QueueKey, Sampler};
 
 /// The operator's metrics.
@@ -17,9 +21,12 @@ pub struct Metrics {
     pub seconds: HistogramVec,
     /// `petiole_operator_leader`
     pub leader: IntGaugeVec,
+    /// Of the pools.
+    pub pools: PoolMetrics,
     messages: IntGaugeVec,
     consumers: IntGaugeVec,
     reachable: IntGaugeVec,
+    age: IntGaugeVec,
     known: std::sync::Arc<Mutex<BTreeSet<QueueKey>>>,
 }
 
@@ -63,20 +70,29 @@ impl Metrics {
                 "1 when the server (broker, results) of a TaskQueue answers, 0 when it does not.",
                 &["namespace", "task_queue", "server"],
             )?,
+            age: registry.gauge(
+                "petiole_queue_sample_age_seconds",
+                "How long ago the messages of a TaskQueue were counted last. It grows while its broker cannot be asked.",
+                &["namespace", "task_queue"],
+            )?,
+            pools: PoolMetrics::new(registry)?,
             known: std::sync::Arc::default(),
         })
     }
 
     /// Sets what is measured of queues to what was seen of them last.
-    pub fn sample(&self, sampler: &Sampler) {
+    pub fn sample(&self, sampler: &Sampler, now: Timestamp) {
         let seen = sampler.all();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let now: BTreeSet<QueueKey> = seen.iter().map(|(key, _)| key.clone()).collect();
-        for gone in known.difference(&now) {
+        let here: BTreeSet<QueueKey> = seen.iter().map(|(key, _)| key.clone()).collect();
+        for gone in known.difference(&here) {
             self.forget(gone);
         }
         for (QueueKey { namespace, name }, sample) in seen {
             let queue = [namespace.as_str(), name.as_str()];
+            if let Some(counted) = sample.counted {
+                self.age.with_label_values(&queue).set(now.duration_since(counted).as_secs().max(0));
+            }
             match &sample.broker {
                 Some(Ok((depth, _))) => {
                     let figures = [depth.ready, depth.reserved, depth.scheduled, depth.dead];
@@ -97,11 +113,12 @@ impl Metrics {
                 }
             }
         }
-        *known = now;
+        *known = here;
     }
 
     fn forget(&self, QueueKey { namespace, name }: &QueueKey) {
         self.forget_figures(&[namespace, name]);
+        let _ = self.age.remove_label_values(&[namespace, name]);
         for server in SERVERS {
             // What is not there need not be removed.
             let _ = self.reachable.remove_label_values(&[namespace, name, server]);
@@ -155,12 +172,12 @@ mod tests {
         let key = QueueKey { namespace: "photos".to_owned(), name: "thumbnails".to_owned() };
         let queue = QueueName { name: "a".to_owned(), priority_steps: vec![0], dead_letter: "b".to_owned() };
         sampler.watch(key.clone(), Watch { broker: Address::default(), queue, results: None });
-        metrics.sample(&sampler);
+        metrics.sample(&sampler, Timestamp::now());
         let line = r#"petiole_queue_reachable{namespace="photos",server="broker",task_queue="thumbnails"} 0"#;
         assert!(text().contains(line), "{}", text());
         assert!(!text().contains("petiole_queue_messages{"), "{}", text());
         sampler.forget(&key);
-        metrics.sample(&sampler);
+        metrics.sample(&sampler, Timestamp::now());
         assert!(!text().contains("petiole_queue_reachable{"), "{}", text());
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use kube::{Api, Client};
 use petiole_process::admin::{Admin, AdminError};
 use petiole_process::log::Chain;
@@ -27,6 +28,7 @@ use crate::pace::{Pace, Turns};
 use crate::pool::build::Images;
 use crate::pool::kills::Kills;
 use crate::pool::memory::Memory;
+use crate::pool::scale::decisions::Decisions;
 use crate::pool::{self, PoolKey};
 use crate::queue;
 use crate::sampler::connect::Redis;
@@ -104,6 +106,7 @@ pub async fn run(flags: Flags) -> Result<(), OperatorError> {
         memory: Arc::default(),
         secrets: Arc::default(),
         kills: Arc::default(),
+        decisions: Arc::default(),
         pace: Arc::new(Pace::new(turns)),
         images: Images { worker: worker_image, pull_policy: worker_image_pull_policy },
     };
@@ -145,6 +148,7 @@ struct Works {
     /// Of the pools. The queues read other keys of other Secrets.
     secrets: Arc<Secrets>,
     kills: Arc<Kills>,
+    decisions: Arc<Decisions>,
     pace: Arc<Pace<PoolKey>>,
     images: Images,
 }
@@ -169,6 +173,8 @@ fn start(
             memory: works.memory.clone(),
             secrets: works.secrets.clone(),
             kills: works.kills.clone(),
+            sampler: shared.sampler.clone(),
+            decisions: works.decisions.clone(),
             pace: works.pace.clone(),
             invalid: Invalid::default(),
         };
@@ -212,7 +218,10 @@ async fn keep(
     for tick in 0_u32.. {
         ticks.tick().await;
         metrics.leader.with_label_values::<&str>(&[]).set(i64::from(leadership.leads()));
-        metrics.sample(&sampler);
+        metrics.sample(&sampler, Timestamp::now());
+        for (scope, stores) in &stores {
+            metrics.pools.look(scope, stores);
+        }
         if tick % FORGET == 0 {
             forget(&stores, &works, &sampler);
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{poll_fn, select};
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{self, Controller};
@@ -25,6 +25,7 @@ use crate::drive::drive;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::pool::Guarded as WorkerPool;
+use crate::pool::scale::look::Look;
 use crate::queue::Guarded as TaskQueue;
 use crate::sampler::{QueueKey, Sampler};
 use crate::stores::{Stores, pool_of};
@@ -85,7 +86,8 @@ pub fn start(
         "Deployments",
         |deployment: &mut Deployment| {
             slim(&mut deployment.metadata);
-            deployment.spec = None;
+            let replicas = deployment.spec.take().and_then(|spec| spec.replicas);
+            deployment.spec = Some(DeploymentSpec { replicas, ..DeploymentSpec::default() });
         },
         unseen,
     );
@@ -113,6 +115,7 @@ pub fn start(
     };
     // A queue that is touched wakes its own controller and the pools that take from it.
     let (touch, touched) = mpsc::unbounded_channel();
+    let wake = touch.clone();
     let on = stores.clone();
     let queue_watch = queue_watch.inspect_ok(move |queue| {
         for pool in on.pools_on(&queue.namespace().unwrap_or_default(), &queue.name_any()) {
@@ -140,7 +143,18 @@ pub fn start(
         .reconcile_all_on(select(leadership.gained(), received(was_synced)))
         .graceful_shutdown_on(stop.clone().cancelled_owned());
 
-    let pools = Arc::new(pools(stores.clone(), synced));
+    let pools = Arc::new(pools(stores.clone(), synced.clone()));
+    let look = Look {
+        scope: scope.clone(),
+        cluster: cluster.clone(),
+        stores: stores.clone(),
+        synced,
+        sampler: sampler.clone(),
+        decisions: pools.decisions.clone(),
+        metrics: metrics.clone(),
+        wake,
+    };
+    tokio::spawn(stop.clone().run_until_cancelled_owned(look.run()));
     let queues_work = drive(queue_controller, "TaskQueue", metrics.clone(), queues, queue::reconcile);
     let pools_work = drive(pool_controller, "WorkerPool", metrics.clone(), pools, pool::reconcile);
     let work = tokio::spawn(async {

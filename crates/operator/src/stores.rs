@@ -18,7 +18,7 @@ pub struct Stores {
     pub queues: Store<DeserializeGuard<TaskQueue>>,
     /// `WorkerPool`s.
     pub pools: Store<DeserializeGuard<WorkerPool>>,
-    /// The Deployments of pools, without their pod templates.
+    /// The Deployments of pools; of their specs, how many pods they want.
     pub deployments: Store<Deployment>,
     /// The pools' files, as far as their metadata goes.
     pub config_maps: Store<PartialObjectMeta<ConfigMap>>,

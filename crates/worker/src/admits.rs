@@ -9,6 +9,7 @@ use petiole_protocol::envelope::Envelope;
 use crate::admit::{Admission, Discarded};
 use crate::drain::Drain;
 use crate::run::{Effects, Ended};
+use crate::settle::Unlocking;
 use crate::worker::Worker;
 
 impl Worker {
@@ -41,6 +42,10 @@ impl Worker {
                 let ended = Ended { tag, work, outcome, took: None };
                 self.control.events.received(&ended.work.message, wall);
                 self.ended(ended, wall);
+            }
+            Admission::Unlock(work, unlock) => {
+                self.control.events.received(&work.message, wall);
+                self.unlock(tag, Unlocking { work, unlock: *unlock });
             }
             Admission::Limited(work, start) => {
                 self.control.events.received(&work.message, wall);

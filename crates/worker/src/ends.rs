@@ -24,7 +24,8 @@ impl Worker {
             self.metrics.runtime.with_label_values(&[name]).observe(took.as_secs_f64());
         }
         let (id, took) = (message.id.clone(), ended.took);
-        if took.is_some() {
+        if let Some(took) = took {
+            self.tally.ended(took);
             self.control.count(&message.task);
         }
         let (step, verdict) = self.settle.ended(ended, wall);
@@ -58,10 +59,14 @@ impl Worker {
         if settlement.disposition == Disposition::Acked {
             self.unfenced.insert(tag);
         }
-        if let Some(ending) = ending {
-            self.endings.insert(tag, ending);
+        // What comes with an ending are messages of our own; copies of others keep their senders' signatures.
+        match ending {
+            Some(ending) => {
+                self.endings.insert(tag, ending);
+                session.commit_own(settlement);
+            }
+            None => session.commit(settlement),
         }
-        session.commit(settlement);
     }
 
     pub(crate) fn committed(&mut self, committed: Committed) {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::connect::Connect;
+use crate::tally::Tally;
 
 /// Between two sweeps for workers whose lease has ended.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -46,6 +47,7 @@ pub enum LeaseError {
 pub fn keep(
     connect: Arc<dyn Connect>,
     incarnation: String,
+    tally: Tally,
     events: mpsc::UnboundedSender<LeaseEvent>,
     stop: CancellationToken,
 ) -> Result<oneshot::Receiver<()>, LeaseError> {
@@ -55,7 +57,7 @@ pub fn keep(
     std::thread::Builder::new()
         .name("lease".to_owned())
         .spawn(move || {
-            runtime.block_on(beat(connect.as_ref(), &incarnation, &events, &stop));
+            runtime.block_on(beat(connect.as_ref(), &incarnation, &tally, &events, &stop));
             let _ = released.send(());
         })
         .map_err(LeaseError::Thread)?;
@@ -65,6 +67,7 @@ pub fn keep(
 async fn beat(
     connect: &dyn Connect,
     incarnation: &str,
+    tally: &Tally,
     events: &mpsc::UnboundedSender<LeaseEvent>,
     stop: &CancellationToken,
 ) {
@@ -86,6 +89,9 @@ async fn beat(
                         let _ = events.send(LeaseEvent::Working);
                     }
                     next_beat = now + BEAT;
+                    if let Err(error) = lease.tell(&tally.load(now.into_std())).await {
+                        tracing::debug!(error = %Chain(&error), "how busy the worker is could not be told");
+                    }
                 }
                 Ok(Held::Lost) => {
                     let _ = events.send(LeaseEvent::Lost);

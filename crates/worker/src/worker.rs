@@ -19,10 +19,10 @@ use petiole_contract::pool::Pool;
 use petiole_contract::serve::PICKLE;
 use petiole_process::ready::Readiness;
 use petiole_process::shutdown::Stop;
-use petiole_protocol::message::Accept;
 use petiole_protocol::serial::Serializer;
 use tokio::sync::mpsc;
 
+use crate::accept::Forms;
 use crate::admit::Admit;
 use crate::connect::Connect;
 use crate::control::Control;
@@ -35,7 +35,9 @@ use crate::rates::{Asking, interval};
 use crate::run::{Effects, Peer, Runs};
 use crate::session::{Session, SessionEvent};
 use crate::settle::{Ending, Settle};
+use crate::signing::Signing;
 use crate::socket::{SocketEvent, Writers, refusal};
+use crate::tally::Tally;
 use crate::turn::ALIVE;
 
 /// Between two looks at the clock while something depends on it.
@@ -69,6 +71,8 @@ pub struct Worker {
     pub(crate) runs: Runs,
     pub(crate) settle: Settle,
     connect: Arc<dyn Connect>,
+    /// Signs what follows tasks.
+    signing: Option<Arc<Signing>>,
     /// What this worker takes; its consumers follow it.
     pub(crate) intake: Intake,
     incarnations: Incarnations,
@@ -83,6 +87,8 @@ pub struct Worker {
     pub(crate) runner: Option<Peer>,
     pub(crate) ready: Readiness,
     pub(crate) metrics: Metrics,
+    /// What is told of this incarnation.
+    pub(crate) tally: Tally,
     pub(crate) control: Control,
     pub(crate) said_alive: Instant,
     paused: bool,
@@ -103,7 +109,7 @@ impl Worker {
     /// A worker that is not connected to anything yet.
     pub fn new(
         pool: &Pool,
-        accept: Accept,
+        forms: Forms,
         identity: String,
         nodename: String,
         connect: Arc<dyn Connect>,
@@ -114,7 +120,7 @@ impl Worker {
         ready.missing(part::BROKER, "not connected yet");
         ready.missing(part::TASK, "the runner is not connected");
         let incarnations = Incarnations::of(identity);
-        let (admit, intake) = (Admit::new(pool, accept)?, connect.intake());
+        let (admit, intake) = (Admit::new(pool, forms.accept)?, connect.intake());
         for (task, limit) in admit.rates() {
             intake.limit(task, interval(limit));
         }
@@ -125,6 +131,7 @@ impl Worker {
             control: Control::new(pool, &nodename),
             settle: Settle::new(pool, nodename, uuid::Uuid::new_v4().simple().to_string())?,
             connect,
+            signing: forms.signing,
             earlier: Some(incarnations.clone()),
             incarnations,
             session: None,
@@ -136,6 +143,7 @@ impl Worker {
             runner: None,
             ready,
             metrics,
+            tally: Tally::default(),
             said_alive: Instant::now(),
             paused: false,
             drain: Drain::No,
@@ -151,7 +159,8 @@ impl Worker {
     pub async fn work(mut self, listener: tokio::net::UnixListener, stop: Stop) -> Result<(), LeaseError> {
         let (socket_events, mut socket) = mpsc::channel(SOCKET_EVENTS);
         let accepting = tokio::spawn(crate::socket::accept(listener, self.writers.clone(), socket_events));
-        self.control.start(&self.connect);
+        let refused = self.metrics.control_refused.clone();
+        self.control.start(&self.connect, self.admit.accept(), self.signing.clone(), refused);
         self.begin()?;
         let mut happened = Vec::new();
         let mut reported = Vec::new();
@@ -213,7 +222,9 @@ impl Worker {
     }
 
     fn begin(&mut self) -> Result<(), LeaseError> {
-        let (session, events) = Session::begin(&self.connect, self.incarnations.name())?;
+        self.tally = Tally::default();
+        let (signing, tally) = (self.signing.clone(), self.tally.clone());
+        let (session, events) = Session::begin(&self.connect, self.incarnations.name(), signing, tally)?;
         self.session = Some(session);
         self.events = events;
         self.requested = false;
@@ -275,6 +286,7 @@ impl Worker {
             }
             SessionEvent::Committed(committed) => self.committed(committed),
             SessionEvent::Joined(tag, complete, joined) => self.joined(tag, complete, &joined),
+            SessionEvent::Unlocked(tag, unlocking, decision) => self.unlocked(tag, *unlocking, decision),
         }
         Ok(())
     }
@@ -343,8 +355,8 @@ impl Worker {
         for (peer, bytes) in effects.frames {
             self.writers.write(peer, bytes);
         }
-        for (tag, work) in &effects.started {
-            if let Some(settlement) = self.settle.started(*tag, work) {
+        for started in &effects.started {
+            if let Some(settlement) = self.settle.started(started) {
                 self.settle(settlement);
             }
         }
@@ -369,6 +381,8 @@ impl Worker {
         let (held, running) = self.runs.count();
         self.metrics.held.with_label_values::<&str>(&[]).set(gauge(held));
         self.metrics.running.with_label_values::<&str>(&[]).set(gauge(running));
+        let holding = self.session.as_ref().map_or(held, |session| session.holding.len());
+        self.tally.counts(holding, running, Instant::now());
     }
 }
 

@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("results", &["protocol"]),
     ("runner", &["contract"]),
     ("worker", &["broker", "contract", "process", "protocol", "results"]),
-    ("operator", &["api", "broker", "contract", "process", "protocol", "results"]),
+    ("operator", &["api", "broker", "contract", "process", "protocol", "results", "scale"]),
     ("cli", &["api", "broker", "contract", "operator", "process", "protocol", "results"]),
 ];
 
@@ -25,6 +25,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("protocol", &["tokio", "kube", "redis"]),
     ("contract", &["tokio", "kube", "redis"]),
     ("api", &["tokio"]),
+    ("scale", &["tokio", "kube", "redis"]),
     ("runner", &["tokio", "tracing"]),
     ("worker", &["kube"]),
 ];

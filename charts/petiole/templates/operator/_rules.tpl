@@ -23,10 +23,10 @@
 - apiGroups: [""]
   resources: [configmaps, serviceaccounts]
   verbs: [get, list, watch, create, patch, delete]
-# How a pool's pods are.
+# How a pool's pods are; and which of them go first, in an annotation, when there are to be fewer.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list, watch, patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{Checked, MANY, Subject, message, publish, queue, settlement, worker};
-use crate::{Depth, Disposition};
+use crate::{Depth, Disposition, Load, SOON};
 
 pub async fn messages_are_counted_where_they_stand(subject: &dyn Subject) -> Checked {
     let a = worker(subject, "a").await?;
@@ -25,7 +25,7 @@ pub async fn messages_are_counted_where_they_stand(subject: &dyn Subject) -> Che
     let depths = subject.inspector().depths(&[queue("print"), queue("mail"), queue("none")]).await?;
     let expected = [
         Depth { ready: 1, consumers: 2, ..Depth::default() },
-        Depth { ready: 2, reserved: 1, scheduled: 1, dead: 1, consumers: 2 },
+        Depth { ready: 2, reserved: 1, scheduled: 1, due: 0, dead: 1, consumers: 2 },
         Depth::default(),
     ];
     assert_eq!(depths, expected);
@@ -50,5 +50,42 @@ pub async fn workers_are_listed_until_they_end(subject: &dyn Subject) -> Checked
     inspector.end("a").await?;
     assert_eq!(names(inspector.workers().await?).len(), 1);
     assert_eq!(inspector.depths(&[queue("mail")]).await?[0].consumers, 1);
+    Ok(())
+}
+
+pub async fn what_is_due_soon_is_counted_apart(subject: &dyn Subject) -> Checked {
+    let a = worker(subject, "a").await?;
+    publish(subject, &["1", "2", "3"]).await?;
+    let held = a.consumer.receive(MANY).await?;
+    let now = subject.now().await?;
+    let batch = [
+        settlement(&held[0], Disposition::Park(now + SOON / 2)),
+        settlement(&held[1], Disposition::Park(now + SOON * 2)),
+        settlement(&held[2], Disposition::Park(now)),
+    ];
+    a.consumer.settle(&batch).await?;
+    let depth = subject.inspector().depths(&[queue("mail")]).await?[0];
+    assert_eq!((depth.ready, depth.scheduled, depth.due), (1, 2, 1));
+    Ok(())
+}
+
+pub async fn what_a_worker_says_of_itself_is_known_until_it_ends(subject: &dyn Subject) -> Checked {
+    let (a, b) = (worker(subject, "a").await?, worker(subject, "b").await?);
+    let inspector = subject.inspector();
+    assert!(inspector.loads().await?.is_empty());
+    let load = Load { ended: 7, ended_ms: 7000, running: 2, running_ms: 50, held: 3 };
+    a.lease.tell(&Load::default()).await?;
+    a.lease.tell(&load).await?;
+    b.lease.tell(&Load::default()).await?;
+    let mut loads = inspector.loads().await?;
+    loads.sort_by(|one, other| one.incarnation.cmp(&other.incarnation));
+    let said = |report: &crate::Report| (report.incarnation.clone(), report.host.clone(), report.load);
+    assert_eq!(
+        loads.iter().map(said).collect::<Vec<_>>(),
+        [("a".to_owned(), "host-a".to_owned(), load), ("b".to_owned(), "host-b".to_owned(), Load::default())]
+    );
+    inspector.end("a").await?;
+    a.lease.tell(&load).await?;
+    assert_eq!(inspector.loads().await?.len(), 1);
     Ok(())
 }

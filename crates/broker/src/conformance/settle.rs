@@ -10,7 +10,7 @@ use crate::dead_letter::DEAD_LETTER;
 use crate::{Depth, Disposition, Settled};
 use petiole_protocol::envelope::Envelope;
 
-const IDLE: Depth = Depth { ready: 0, reserved: 0, scheduled: 0, dead: 0, consumers: 1 };
+const IDLE: Depth = Depth { ready: 0, reserved: 0, scheduled: 0, due: 0, dead: 0, consumers: 1 };
 
 async fn depth(subject: &dyn Subject) -> Checked<Depth> {
     Ok(subject.inspector().depths(&[queue("mail")]).await?[0])

@@ -12,7 +12,7 @@ use super::revocations::Kept;
 use crate::exchange::Binding;
 use crate::lost::{self, End};
 use crate::shares::Plan;
-use crate::{Begun, BrokerError, Depth, QueueName, Tag, Worker, message};
+use crate::{Begun, BrokerError, Depth, Load, QueueName, Report, SOON, Tag, Worker, message};
 
 /// What stands in the broker.
 #[derive(Debug, Default)]
@@ -47,6 +47,8 @@ pub(super) struct Lease {
     started: HashSet<Tag>,
     /// The same, as it was when messages were taken last, with those of them that begin at once.
     begun: HashSet<Tag>,
+    /// What the worker has said of itself.
+    load: Option<Load>,
 }
 
 #[derive(Debug)]
@@ -106,6 +108,7 @@ impl State {
             done: HashSet::new(),
             started: HashSet::new(),
             begun: HashSet::new(),
+            load: None,
         };
         self.leases.insert(worker.incarnation.clone(), lease);
     }
@@ -113,6 +116,12 @@ impl State {
     pub(super) fn beat(&mut self, worker: &str, ends: i64) -> bool {
         let lease = self.leases.get_mut(worker);
         lease.map(|lease| lease.ends = ends).is_some()
+    }
+
+    pub(super) fn tell(&mut self, worker: &str, load: &Load) {
+        if let Some(lease) = self.leases.get_mut(worker) {
+            lease.load = Some(*load);
+        }
     }
 
     /// The worker's lease, if it is one to act by.
@@ -307,9 +316,11 @@ impl State {
         let dead = self.list(&queue.dead_letter, 0).len() as u64;
         let parked = self.parked.get(&queue.name);
         let due = parked.map_or(0, |parked| parked.range(..(now + 1, 0)).count());
+        let soon = now + super::milliseconds(SOON);
         let mut depth = Depth {
             ready: (waiting + due) as u64,
             scheduled: (parked.map_or(0, BTreeMap::len) - due) as u64,
+            due: parked.map_or(0, |parked| parked.range((now + 1, 0)..(soon + 1, 0)).count()) as u64,
             dead,
             ..Depth::default()
         };
@@ -334,6 +345,10 @@ impl State {
 
     pub(super) fn workers(&self) -> Vec<Worker> {
         self.leases.values().map(|lease| lease.worker.clone()).collect()
+    }
+
+    pub(super) fn loads(&self) -> Vec<Report> {
+        self.leases.values().filter_map(|lease| Some(lease.worker.report(&lease.load?))).collect()
     }
 
     pub(super) fn held(&self) -> HashMap<String, usize> {

@@ -13,7 +13,7 @@ use super::state::{Asks, Taken};
 use super::{MemoryBroker, milliseconds};
 use crate::lost::End;
 use crate::{
-    Attempts, Begun, BrokerError, Consumer, Delivery, Disposition, Held, Intake, Lease, Rates, Settled,
+    Attempts, Begun, BrokerError, Consumer, Delivery, Disposition, Held, Intake, Lease, Load, Rates, Settled,
     Settlement, Start, Tag, Turn, Worker,
 };
 
@@ -152,6 +152,10 @@ impl Lease for MemoryWorker {
         let held =
             self.broker.change("renew the lease", |state, now| state.beat(self.name(), now + length))?;
         Ok(if held { Held::Yes } else { Held::Lost })
+    }
+
+    async fn tell(&self, load: &Load) -> Result<(), BrokerError> {
+        self.broker.change("say how busy the worker is", |state, _| state.tell(self.name(), load))
     }
 
     async fn sweep(&self) -> Result<usize, BrokerError> {

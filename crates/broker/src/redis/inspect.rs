@@ -7,11 +7,11 @@ use petiole_results::redis::Connection;
 
 use super::keys::{Keys, SCHEMA};
 use super::lease::known_schema;
-use super::scripts::{DEPTHS, END};
+use super::scripts::{DEPTHS, END, LOADS};
 use super::unknown::Unknown;
-use super::{Endpoint, Timeouts, during, give_up, restore};
+use super::{Endpoint, Timeouts, during, give_up, milliseconds, restore};
 use crate::lost::End;
-use crate::{BrokerError, Depth, Hazard, Inspector, QueueName, Worker};
+use crate::{BrokerError, Depth, Hazard, Inspector, QueueName, Report, SOON, Worker};
 
 /// How many queues one script counts: some half a millisecond of Redis' time. The scripts of one question travel
 /// together.
@@ -106,15 +106,17 @@ impl Inspector for RedisInspector {
                 for queue in batch {
                     call.arg(queue.priority_steps.len()).arg(Keys::held_tail(&queue.name));
                 }
+                call.arg(milliseconds(SOON));
                 call
             })
             .collect();
-        let counted: Vec<Vec<(u64, u64, u64, u64, u64)>> =
+        let counted: Vec<Vec<(u64, u64, u64, u64, u64, u64)>> =
             self.connection.run_all(&calls).await.map_err(during("count messages"))?;
-        let depth = |(ready, reserved, scheduled, dead, consumers)| Depth {
+        let depth = |(ready, reserved, scheduled, due, dead, consumers)| Depth {
             ready,
             reserved,
             scheduled,
+            due,
             dead,
             consumers,
         };
@@ -128,6 +130,20 @@ impl Inspector for RedisInspector {
         let (leases, known): (Vec<String>, HashMap<String, String>) =
             self.connection.query_all(&ask).await.map_err(during("list the workers"))?;
         Ok(leases.iter().filter_map(|name| read_worker(name, known.get(name).map(String::as_str))).collect())
+    }
+
+    async fn loads(&self) -> Result<Vec<Report>, BrokerError> {
+        let mut call = LOADS.call(1);
+        call.arg(self.keys.leases()).arg(self.keys.load_head());
+        let said: Vec<String> =
+            self.connection.run(call).await.map_err(during("ask how busy workers are"))?;
+        let read = |text: &String| {
+            // A newer worker may say it in another way.
+            serde_json::from_str(text)
+                .inspect_err(|error| tracing::debug!(%error, "a load cannot be read"))
+                .ok()
+        };
+        Ok(said.iter().filter_map(read).collect())
     }
 
     async fn end(&self, incarnation: &str) -> Result<usize, BrokerError> {

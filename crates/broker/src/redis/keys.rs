@@ -112,6 +112,16 @@ impl Keys {
         self.0.prefixed(&format!("petiole:begun:{worker}"))
     }
 
+    /// String: what a worker says of itself, as JSON. It expires.
+    pub(super) fn load(&self, worker: &str) -> String {
+        format!("{}{worker}", self.load_head())
+    }
+
+    /// What stands before the worker's name in these keys.
+    pub(super) fn load_head(&self) -> String {
+        self.0.prefixed("petiole:load:")
+    }
+
     /// Sorted set: the ids of revoked tasks → until when that is kept, in ms of Redis' clock.
     pub(super) fn revoked(&self) -> String {
         self.0.prefixed("petiole:revoked")

@@ -8,11 +8,11 @@ use petiole_results::redis::Connection;
 
 use super::abandoned::Abandoned;
 use super::keys::{Keys, SCHEMA};
-use super::scripts::{BEAT, REGISTER, RENEW, RETURN_DUE, SWEEP};
+use super::scripts::{BEAT, REGISTER, RENEW, RETURN_DUE, SWEEP, TELL};
 use super::unknown::Unknown;
 use super::{Config, Queue, Timeouts, during, inspect, milliseconds, restore, tag};
 use crate::lost::End;
-use crate::{BrokerError, Held, Lease};
+use crate::{BrokerError, Held, Lease, Load};
 
 /// Into so many parts the visibility timeout is cut; in each, what is held is renewed once for Celery's workers, so
 /// that nothing gets near the timeout even when the broker was away for some of them.
@@ -163,6 +163,16 @@ impl Lease for RedisLease {
         }
         self.renew_in_time().await;
         Ok(Held::Yes)
+    }
+
+    async fn tell(&self, load: &Load) -> Result<(), BrokerError> {
+        let worker = &self.config.worker;
+        let said = worker.says(load)?;
+        let mut call = TELL.call(2);
+        call.arg(self.keys.leases()).arg(self.keys.load(&worker.incarnation));
+        call.arg(&worker.incarnation).arg(said).arg(self.length());
+        let _: bool = self.connection.run(call).await.map_err(during("say how busy the worker is"))?;
+        Ok(())
     }
 
     async fn sweep(&self) -> Result<usize, BrokerError> {

@@ -1,26 +1,31 @@
 //! apply: the objects go to the API server, in an order in which each finds what it needs; then what is no longer
 //! wanted is removed.
 
+use futures_util::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::Status;
 use kube::{Resource, ResourceExt};
 use petiole_api::conditions::reasons;
+use petiole_api::names;
 
 use super::PoolKey;
 use super::build::{Desired, Manifest};
 use super::memory::Memory;
 use super::observe::Live;
 use super::orphans;
+use super::scale::Mark;
 use crate::cluster::{Cluster, ClusterError, Kind, is_controlled_by};
 use crate::refusal::Refusal;
 
-/// The objects are there as they are wanted. Only [`apply`] makes one: status speaks of nothing that was not applied.
+/// The objects are there as they are wanted: status speaks of nothing that was not applied.
 #[derive(Debug)]
 pub(super) struct Applied {
     /// The Deployment, as it is now.
     pub(super) deployment: Deployment,
+    /// So many pods are wanted.
+    pub(super) replicas: i32,
 }
 
 /// Why nothing was applied.
@@ -40,12 +45,13 @@ pub(super) struct Target<'a> {
     pub(super) owner: &'a str,
 }
 
-/// Applies what differs from what is there.
+/// Applies what differs from what is there. Gives back the Deployment, as it is then.
 pub(super) async fn apply(
     target: &Target<'_>,
     desired: &Desired,
+    marks: &[Mark],
     live: &Live,
-) -> Result<Applied, NotApplied> {
+) -> Result<Deployment, NotApplied> {
     let Desired { service_account, config_map, budget, deployment } = desired;
     if let Some(service_account) = service_account {
         target.put::<ServiceAccount, _>(service_account, live.service_account.as_deref()).await?;
@@ -53,6 +59,7 @@ pub(super) async fn apply(
     let live_map = live.config_maps.iter().find(|map| map.name_any() == config_map.name);
     target.put::<ConfigMap, _>(config_map, live_map.map(AsRef::as_ref)).await?;
     target.put::<PodDisruptionBudget, _>(budget, live.budget.as_deref()).await?;
+    target.mark(marks).await.map_err(NotApplied::Failed)?;
     let put = target.put::<Deployment, _>(deployment, live.deployment.as_deref()).await;
     let put = put.map_err(|error| match error {
         // Of the objects, this one alone holds what the user wrote.
@@ -74,8 +81,11 @@ pub(super) async fn apply(
     for orphan in orphans::orphans(desired, live, &deployment, target.owner) {
         target.remove(orphan).await.map_err(NotApplied::Failed)?;
     }
-    Ok(Applied { deployment })
+    Ok(deployment)
 }
+
+/// So many pods are marked at the same time.
+const MARKING: usize = 8;
 
 /// How the API server begins what it says of an applied object with a field that its kind does not have. It calls that
 /// an error of its own (500).
@@ -117,6 +127,17 @@ impl Target<'_> {
         tracing::info!(kind, namespace = self.namespace(), name = wanted.name, "applied");
         self.memory.note(self.pool, kind, wanted, applied.meta());
         Ok(Some(applied))
+    }
+
+    /// Says which pods are to go first, before there are to be fewer.
+    async fn mark(&self, marks: &[Mark]) -> Result<(), ClusterError> {
+        let one = |Mark { pod, goes }: &Mark| {
+            let (pod, cost) = (pod.clone(), goes.then_some(names::GOES_FIRST));
+            async move {
+                self.cluster.annotate::<Pod>(self.namespace(), &pod, names::POD_DELETION_COST, cost).await
+            }
+        };
+        futures_util::stream::iter(marks.iter().map(one)).buffer_unordered(MARKING).try_collect().await
     }
 
     async fn remove(&self, orphan: orphans::Orphan) -> Result<(), ClusterError> {

@@ -1,9 +1,9 @@
 //! `WorkerPool`s: each becomes a Deployment and what it needs.
 //!
 //! ```text
-//!   observe ──────> validate ──────> build ──────> apply ──────────> status
-//!   from the        what is to be    every         what differs,     conditions, figures,
-//!   stores, and     built, or why    object        then orphans      events
+//!   observe ──────> validate ──────> build ──────> scale ──────> apply ──────────> status
+//!   from the        what is to be    every         how many       what differs,     conditions, figures,
+//!   stores, and     built, or why    object        pods           then orphans      events
 //!   one Secret      not
 //! ```
 //!
@@ -17,6 +17,7 @@ pub mod memory;
 mod observe;
 mod orphans;
 pub mod paths;
+pub mod scale;
 mod status;
 pub mod validate;
 
@@ -31,15 +32,18 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use petiole_api::WorkerPool;
 use petiole_api::conditions::reasons;
+use petiole_broker::Report;
 
 use self::apply::{NotApplied, Target};
 use self::build::Images;
 use self::kills::Kills;
 use self::memory::Memory;
+use self::scale::decisions::{Decisions, Latest};
 use crate::cluster::{Cluster, ClusterError};
 use crate::invalid::Invalid;
 use crate::pace::Pace;
 use crate::refusal::Refusal;
+use crate::sampler::{QueueKey, Sampler};
 use crate::secrets::{AGE_REFUSED, Secrets};
 use crate::stores::Stores;
 use crate::synced::Synced;
@@ -70,6 +74,10 @@ pub struct Context {
     pub memory: Arc<Memory>,
     /// What was read of Secrets.
     pub secrets: Arc<Secrets>,
+    /// What is known of the brokers, and of what the workers hold.
+    pub sampler: Sampler,
+    /// How many pods those pools should have that scale themselves.
+    pub decisions: Arc<Decisions>,
     /// Which kills were told of.
     pub kills: Arc<Kills>,
     /// When status is written.
@@ -127,12 +135,21 @@ pub async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Acti
     // Pure, but for what apply sends.
     let validated = validate::validate(pool, &observed.queues)
         .and_then(|validated| validated.with_certificates(observed.certificates.as_ref()));
+    let latest = context.decisions.latest(&key);
     let outcome = match validated {
-        Ok(validated) => apply(&key, &validated, &owner, &observed.live, &context).await?,
+        Ok(validated) => apply(&key, &validated, &owner, &observed.live, latest.as_ref(), &context).await?,
         Err(refusal) => Err(refusal),
     };
+    if let (Ok(applied), Some(latest)) = (&outcome, &latest)
+        && let Some(before) = context.decisions.announce(&key, applied.replicas)
+    {
+        let (reason, note) = scale::said::announcement(before, applied.replicas, &latest.decision);
+        context.cluster.tell(&pool.object_ref(&()), reason, true, &note).await;
+    }
     // Pure, but for the write that it may ask for.
-    let status = status::status(pool, &outcome, &observed.live, &context.images.worker, Timestamp::now());
+    let known =
+        status::Known { live: &observed.live, latest: latest.as_ref(), worker_image: &context.images.worker };
+    let status = status::status(pool, &outcome, &known, Timestamp::now());
     let change = status::change(pool.status.as_ref(), &status);
     if let Some(wait) = context.pace.due(&key, change) {
         if !wait.is_zero() {
@@ -159,12 +176,26 @@ async fn apply(
     pool: &validate::Validated,
     owner: &OwnerReference,
     live: &observe::Live,
+    latest: Option<&Latest>,
     context: &Context,
 ) -> Result<Result<apply::Applied, Refusal>, PoolError> {
-    let desired = build::build(pool, owner, &context.images);
+    let mut desired = build::build(pool, owner, &context.images);
+    let decision = latest.map(|latest| &latest.decision);
+    let replicas = scale::replicas(pool, decision, live.deployment.as_deref());
+    scale::scale(&mut desired, replicas);
+    let fewer = live.deployment.as_deref().and_then(scale::wanted_of).unwrap_or_default() - replicas;
+    let marks = match usize::try_from(fewer) {
+        Ok(fewer) if fewer > 0 => {
+            let queue = QueueKey { namespace: key.0.clone(), name: pool.first_task_queue.clone() };
+            let reports = context.sampler.loads(&queue);
+            let of_pool = |report: &&Report| (&report.namespace, &report.pool) == (&key.0, &key.1);
+            scale::marks(&live.pods, reports.iter().flat_map(|all| all.iter()).filter(of_pool), fewer)
+        }
+        _ => Vec::new(),
+    };
     let target = Target { cluster: &context.cluster, memory: &context.memory, pool: key, owner: &owner.uid };
-    match apply::apply(&target, &desired, live).await {
-        Ok(applied) => Ok(Ok(applied)),
+    match apply::apply(&target, &desired, &marks, live).await {
+        Ok(deployment) => Ok(Ok(apply::Applied { deployment, replicas })),
         Err(NotApplied::Refused(refusal)) => Ok(Err(refusal)),
         Err(NotApplied::Failed(error)) => Err(PoolError::Apply(error)),
     }

@@ -30,7 +30,7 @@ pub(super) struct Observed {
 /// What a pool is made of at the moment, by its label: it may belong to someone else.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Live {
-    /// Its Deployment, without the pod template.
+    /// Its Deployment; of its spec, how many pods it wants.
     pub(super) deployment: Option<Arc<Deployment>>,
     /// Its files: the one in use, and those of pods that are on their way out.
     pub(super) config_maps: Vec<Arc<PartialObjectMeta<ConfigMap>>>,

@@ -4,12 +4,14 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, ResourceExt};
-use petiole_api::conditions::{self, DEGRADED, Fact, PROGRESSING, READY, Status, reasons};
+use petiole_api::conditions::{self, DEGRADED, Fact, PROGRESSING, READY, SCALING_ACTIVE, Status, reasons};
 use petiole_api::{WorkerPool, WorkerPoolStatus, names};
 
 use super::apply::Applied;
 use super::observe::Live;
 use super::orphans::is_rolled_out;
+use super::scale::decisions::Latest;
+use super::scale::{said, spec, wanted_of};
 use crate::news::{self, News};
 use crate::pace::Change;
 use crate::refusal::Refusal;
@@ -26,24 +28,43 @@ const FAILING: [&str; 8] = [
     "RunContainerError",
 ];
 
+/// What is known beside the outcome.
+pub(super) struct Known<'a> {
+    /// What the pool is made of.
+    pub(super) live: &'a Live,
+    /// How many pods it should have, where it scales itself.
+    pub(super) latest: Option<&'a Latest>,
+    /// The worker's image.
+    pub(super) worker_image: &'a str,
+}
+
 /// The status, as it is known now.
 pub(super) fn status(
     pool: &WorkerPool,
     outcome: &Result<Applied, Refusal>,
-    live: &Live,
-    worker_image: &str,
+    known: &Known<'_>,
     now: Timestamp,
 ) -> WorkerPoolStatus {
+    let Known { live, latest, worker_image } = *known;
     let before = pool.status.clone().unwrap_or_default();
     let deployment = match outcome {
         Ok(applied) => Some(&applied.deployment),
         // What ran before still runs.
         Err(_) => live.deployment.as_deref(),
     };
+    let scaling = spec::scaling(pool).ok().flatten();
+    let wanted = match outcome {
+        Ok(applied) => applied.replicas,
+        Err(_) if scaling.is_some() => deployment.and_then(wanted_of).unwrap_or_default(),
+        Err(_) => pool.spec.replicas,
+    };
+    let stood = conditions::find(&before.conditions, SCALING_ACTIVE).cloned();
+    let stood = stood.filter(|_| scaling.is_some() && latest.is_none());
     let counts = deployment.and_then(|deployment| deployment.status.as_ref());
     let generation = pool.meta().generation;
     WorkerPoolStatus {
         observed_generation: generation,
+        desired_replicas: Some(wanted),
         replicas: counts.and_then(|counts| counts.replicas).unwrap_or_default(),
         ready_replicas: counts.and_then(|counts| counts.ready_replicas).unwrap_or_default(),
         selector: Some(format!("{}={}", names::POOL, pool.name_any())),
@@ -51,29 +72,35 @@ pub(super) fn status(
             Ok(_) => Some(worker_image.to_owned()),
             Err(_) => before.worker_image,
         },
+        // Who has only just begun to lead has decided nothing yet: what was said before stands.
+        last_decision: scaling
+            .as_ref()
+            .and_then(|_| latest.map(|latest| said::decision(&latest.decision)).or(before.last_decision)),
+        last_scaled: latest.and_then(said::scaled).or(before.last_scaled),
         conditions: conditions::keep(
             &before.conditions,
-            facts(pool, outcome.as_ref().err(), deployment, live),
+            facts(wanted, outcome.as_ref().err(), deployment, live)
+                .into_iter()
+                .chain(scaling.as_ref().filter(|_| stood.is_none()).map(|one| said::active(one, latest)))
+                .collect(),
             generation,
             now,
-        ),
+        )
+        .into_iter()
+        .chain(stood)
+        .collect(),
     }
 }
 
-fn facts(
-    pool: &WorkerPool,
-    refusal: Option<&Refusal>,
-    deployment: Option<&Deployment>,
-    live: &Live,
-) -> Vec<Fact> {
+fn facts(wanted: i32, refusal: Option<&Refusal>, deployment: Option<&Deployment>, live: &Live) -> Vec<Fact> {
     let degraded = match refusal {
         Some(refusal) => bad(refusal.reason, refusal.message.clone()),
         None => pods_refused(deployment).or_else(|| pods_failing(live)).unwrap_or_else(|| {
             (Status::False, reasons::AS_WANTED, "the pods are as they are wanted".to_owned())
         }),
     };
-    let progressing = progressing(pool, deployment);
-    let ready = ready(pool, refusal, &degraded, deployment);
+    let progressing = progressing(wanted, deployment);
+    let ready = ready(wanted, refusal, &degraded, deployment);
     let fact = |kind, (status, reason, message)| Fact { kind, status, reason, message };
     vec![fact(READY, ready), fact(PROGRESSING, progressing), fact(DEGRADED, degraded)]
 }
@@ -109,7 +136,7 @@ fn pod_failing(pod: &Pod) -> Option<Finding> {
     })
 }
 
-fn progressing(pool: &WorkerPool, deployment: Option<&Deployment>) -> Finding {
+fn progressing(wanted: i32, deployment: Option<&Deployment>) -> Finding {
     let settled = || (Status::False, reasons::SETTLED, "nothing is under way".to_owned());
     let Some(deployment) = deployment else { return settled() };
     let DeploymentStatus { replicas, updated_replicas, ready_replicas, .. } =
@@ -119,7 +146,7 @@ fn progressing(pool: &WorkerPool, deployment: Option<&Deployment>) -> Finding {
         let message = format!("{updated} of {replicas} pods are of the current spec");
         return (Status::True, reasons::ROLLING_OUT, message);
     }
-    let (ready, wanted) = (ready_replicas.unwrap_or_default(), pool.spec.replicas);
+    let ready = ready_replicas.unwrap_or_default();
     if replicas != wanted || ready != wanted {
         return (Status::True, reasons::SCALING, format!("{ready} of {wanted} pods take tasks"));
     }
@@ -127,7 +154,7 @@ fn progressing(pool: &WorkerPool, deployment: Option<&Deployment>) -> Finding {
 }
 
 fn ready(
-    pool: &WorkerPool,
+    wanted: i32,
     refusal: Option<&Refusal>,
     degraded: &Finding,
     deployment: Option<&Deployment>,
@@ -135,7 +162,6 @@ fn ready(
     if let Some(refusal) = refusal {
         return (Status::False, refusal.reason, refusal.message.clone());
     }
-    let wanted = pool.spec.replicas;
     let ready =
         deployment.and_then(|deployment| deployment.status.as_ref()?.ready_replicas).unwrap_or_default();
     let current = deployment.is_some_and(|deployment| {
@@ -157,18 +183,22 @@ fn ready(
 pub(super) fn change(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStatus) -> Change {
     let Some(old) = old else { return Change::State };
     if old.observed_generation != new.observed_generation || news::differ(&old.conditions, &new.conditions) {
-        Change::State
-    } else if old == new {
-        Change::None
-    } else {
-        Change::Figures
+        return Change::State;
+    }
+    let of_scaling = said::change(old, new);
+    let same_decision = WorkerPoolStatus { last_decision: old.last_decision.clone(), ..new.clone() };
+    match of_scaling {
+        Change::None if *old != same_decision => Change::Figures,
+        other => other,
     }
 }
 
 /// What is worth an event.
 pub(super) fn news(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStatus) -> Vec<News> {
     let old = old.map_or(&[][..], |old| &old.conditions);
-    news::news(old, &new.conditions, &[DEGRADED], Status::False)
+    let mut all = news::news(old, &new.conditions, &[DEGRADED], Status::False);
+    all.extend(news::news(old, &new.conditions, &[SCALING_ACTIVE], Status::True));
+    all
 }
 
 #[cfg(test)]

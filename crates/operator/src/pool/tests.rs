@@ -1,6 +1,7 @@
 //! The five steps together, with an API server in memory.
 
 mod certificates;
+mod scaling;
 
 use http::StatusCode;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -62,6 +63,8 @@ impl Operator {
             memory: Arc::default(),
             secrets: Arc::default(),
             kills: Arc::default(),
+            sampler: Sampler::new(Arc::new(crate::sampler::connect::Redis)).0,
+            decisions: Arc::default(),
             pace: Arc::new(Pace::new(Turns::default())),
             invalid: Invalid::default(),
         });
@@ -130,16 +133,21 @@ impl Operator {
         let observed = observe::observe(pool, &self.context).await.unwrap();
         let validated = validate::validate(pool, &observed.queues)
             .and_then(|validated| validated.with_certificates(observed.certificates.as_ref()));
+        let latest = self.context.decisions.latest(&("photos".to_owned(), "resizer".to_owned()));
         let outcome = match validated {
             Ok(validated) => {
                 let owner = pool.controller_owner_ref(&()).unwrap();
                 let key = ("photos".to_owned(), "resizer".to_owned());
-                super::apply(&key, &validated, &owner, &observed.live, &self.context).await.unwrap()
+                super::apply(&key, &validated, &owner, &observed.live, latest.as_ref(), &self.context)
+                    .await
+                    .unwrap()
             }
             Err(refusal) => Err(refusal),
         };
         self.server.calls();
-        status::status(pool, &outcome, &observed.live, "petiole/worker:7", Timestamp::UNIX_EPOCH)
+        let known =
+            status::Known { live: &observed.live, latest: latest.as_ref(), worker_image: "petiole/worker:7" };
+        status::status(pool, &outcome, &known, Timestamp::UNIX_EPOCH)
     }
 }
 

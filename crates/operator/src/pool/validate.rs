@@ -15,6 +15,7 @@ use petiole_api::connection::{Broker, Results};
 use petiole_api::duration::Duration;
 use petiole_api::names;
 use petiole_api::retry::{Backoff, Retry};
+use petiole_api::signing::Signing;
 use petiole_api::template::{PodTemplate, TemplateContainer, TemplateSpec};
 use petiole_api::worker_pool::{Acks, Mode, QueueOrder, ResultForm};
 use petiole_api::{TaskQueue, WorkerPool, worker_pool};
@@ -22,8 +23,9 @@ use petiole_contract::exec;
 use petiole_contract::pool::{Limits, Order, Queue, RetryPolicy, Route, Task};
 use petiole_contract::template::Template;
 use petiole_protocol::control::Pattern;
+use petiole_scale::Scaling;
 
-use super::paths;
+use super::{paths, scale};
 use crate::refusal::Refusal;
 
 /// What a pod has beside its tasks' own time when it is told to stop: a task that passes its hard limit is killed and
@@ -37,8 +39,10 @@ pub struct Validated {
     pub namespace: String,
     /// Its name, which its Deployment and most of what belongs to it share.
     pub name: String,
-    /// How many pods it has.
+    /// How many pods it has, where it does not scale itself.
     pub replicas: i32,
+    /// How it scales itself.
+    pub scaling: Option<Scaling>,
     /// How many tasks a pod runs at the same time.
     pub concurrency: u32,
     /// How tasks run.
@@ -60,6 +64,8 @@ pub struct Validated {
     /// A hash of the certificates of those who may sign, once they have been looked at:
     /// [`with_certificates`](Self::with_certificates).
     pub certificates: Option<String>,
+    /// By what those messages are signed that its tasks send.
+    pub signing: Option<Signing>,
     /// Where messages go that its tasks send and that name no queue.
     pub routes: Vec<Route>,
     /// Events of tasks are sent from the start.
@@ -92,6 +98,7 @@ pub fn validate(pool: &WorkerPool, queues: &BTreeMap<String, TaskQueue>) -> Resu
         namespace: pool.namespace().unwrap_or_default(),
         name: pool.name_any(),
         replicas: pool.spec.replicas,
+        scaling: scale::spec::scaling(pool)?,
         concurrency: pool.spec.concurrency,
         mode: mode(pool)?,
         broker,
@@ -105,6 +112,7 @@ pub fn validate(pool: &WorkerPool, queues: &BTreeMap<String, TaskQueue>) -> Resu
         tasks,
         accept: pool.spec.accept.clone(),
         certificates: None,
+        signing: pool.spec.signing.clone(),
         routes: routes(pool)?,
         events: pool.spec.events,
         defaults,

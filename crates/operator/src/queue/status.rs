@@ -42,7 +42,7 @@ pub(super) fn status(
 
 fn with_figures(status: TaskQueueStatus, depth: &Depth, at: Timestamp) -> TaskQueueStatus {
     let figure = |figure: u64| Some(i64::try_from(figure).unwrap_or(i64::MAX));
-    let Depth { ready, reserved, scheduled, dead, consumers } = *depth;
+    let Depth { ready, reserved, scheduled, due: _, dead, consumers } = *depth;
     TaskQueueStatus {
         ready: figure(ready),
         reserved: figure(reserved),
@@ -161,6 +161,7 @@ mod tests {
         Sample {
             broker: broker.map(|answer| answer.map(depth).map_err(problem)),
             results: results.map(|answer| answer.map_err(problem)),
+            counted: None,
             hazards: Some(Vec::new()),
         }
     }

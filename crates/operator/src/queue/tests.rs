@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use http::StatusCode;
-use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Worker};
+use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Report, Worker};
 use petiole_results::Store;
 use petiole_results::redis::EndpointError;
 use serde_json::json;
@@ -56,6 +56,10 @@ impl Inspector for Shared {
     }
 
     async fn workers(&self) -> Result<Vec<Worker>, BrokerError> {
+        Ok(Vec::new())
+    }
+
+    async fn loads(&self) -> Result<Vec<Report>, BrokerError> {
         Ok(Vec::new())
     }
 

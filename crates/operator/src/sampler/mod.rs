@@ -19,9 +19,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use petiole_broker::{BrokerError, Inspector, QueueName};
+use petiole_broker::{BrokerError, Inspector, QueueName, Report};
 use petiole_results::Store;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use self::address::Address;
 use self::connect::Connect;
@@ -55,6 +55,7 @@ pub struct Sampler(Arc<Inner>);
 struct Inner {
     connect: Arc<dyn Connect>,
     changes: mpsc::UnboundedSender<QueueKey>,
+    rounds: watch::Sender<u64>,
     state: Mutex<State>,
 }
 
@@ -62,6 +63,8 @@ struct Inner {
 struct State {
     queues: HashMap<QueueKey, Watched>,
     brokers: HashMap<Address, Arc<dyn Inspector>>,
+    /// What the workers of a broker have said last; nothing, where it could not be asked.
+    loads: HashMap<Address, Arc<Vec<Report>>>,
     stores: HashMap<Address, Arc<dyn Store>>,
 }
 
@@ -76,7 +79,8 @@ impl Sampler {
     /// A sampler that asks nobody yet. The other end hears of each queue whose state has changed.
     pub fn new(connect: Arc<dyn Connect>) -> (Self, mpsc::UnboundedReceiver<QueueKey>) {
         let (changes, listener) = mpsc::unbounded_channel();
-        (Self(Arc::new(Inner { connect, changes, state: Mutex::default() })), listener)
+        let rounds = watch::Sender::default();
+        (Self(Arc::new(Inner { connect, changes, rounds, state: Mutex::default() })), listener)
     }
 
     /// Asks about a queue from now on; in another way, where it was already asked about. Must be called in a runtime.
@@ -138,6 +142,17 @@ impl Sampler {
     /// What was seen of a queue last; nothing, when nobody asks about it.
     pub fn latest(&self, key: &QueueKey) -> Option<Sample> {
         self.0.lock().queues.get(key).map(|watched| watched.sample.clone())
+    }
+
+    /// What the workers on a queue's broker have said of themselves; nothing, when it cannot be asked.
+    pub fn loads(&self, key: &QueueKey) -> Option<Arc<Vec<Report>>> {
+        let state = self.0.lock();
+        state.loads.get(&state.queues.get(key)?.watch.broker).cloned()
+    }
+
+    /// Changes each time that a broker was asked about all its queues.
+    pub fn rounds(&self) -> watch::Receiver<u64> {
+        self.0.rounds.subscribe()
     }
 
     /// What was seen of all queues last.

@@ -12,6 +12,8 @@ use petiole_results::redis::EndpointError;
 pub struct Sample {
     /// Its depth and when it was read, or why it could not be; nothing, before it was asked.
     pub broker: Option<Result<(Depth, Timestamp), Problem>>,
+    /// When its depth was read last, also while it cannot be now.
+    pub counted: Option<Timestamp>,
     /// Whether its result store answers; nothing, before it was asked or where there is none.
     pub results: Option<Result<(), Problem>>,
     /// Settings of its broker that put work at risk; nothing, before it was asked.
@@ -48,7 +50,7 @@ impl Sample {
 }
 
 /// Whether there is work.
-fn is_busy(Depth { ready, reserved, scheduled, dead: _, consumers: _ }: &Depth) -> bool {
+fn is_busy(Depth { ready, reserved, scheduled, due: _, dead: _, consumers: _ }: &Depth) -> bool {
     ready + reserved + scheduled > 0
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use petiole_broker::{Hazard, Inspector, QueueName};
+use petiole_broker::{BrokerError, Hazard, Inspector, QueueName, Report};
 use petiole_results::Store;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -32,20 +32,25 @@ pub(super) async fn broker(sampler: Arc<Inner>, address: Address) {
         ticks.tick().await;
         let Some((broker, queues)) = sampler.broker_queues(&address) else { return };
         let (keys, names): (Vec<QueueKey>, Vec<QueueName>) = queues.into_iter().unzip();
-        let answer = broker.depths(&names).await;
+        let (answer, loads) = tokio::join!(broker.depths(&names), broker.loads());
         let now = Timestamp::now();
+        sampler.keep_loads(&address, loads);
         if answer.is_err() {
             // When it is back, it may be another one, or have been set up anew.
             hazards_due = Instant::now();
         }
         let reachable = answer.is_ok();
         sampler.update(&keys, |index, sample| {
+            if answer.is_ok() {
+                sample.counted = Some(now);
+            }
             sample.broker = Some(match &answer {
                 Ok(depths) => Ok((depths.get(index).copied().unwrap_or_default(), now)),
                 Err(error) => Err(Problem::from(error)),
             });
             sample.hazards.clone_from(&known);
         });
+        sampler.rounds.send_modify(|round| *round += 1);
         if reachable && hazards_due <= Instant::now() {
             hazards_due = Instant::now() + HAZARDS;
             if let Some(hazards) = hazards(&*broker).await {
@@ -88,9 +93,18 @@ impl Inner {
         let queues: Vec<_> = here.map(|(key, watched)| (key.clone(), watched.watch.queue.clone())).collect();
         if queues.is_empty() {
             state.brokers.remove(address);
+            state.loads.remove(address);
             return None;
         }
         Some((state.brokers.get(address)?.clone(), queues))
+    }
+
+    fn keep_loads(&self, address: &Address, loads: Result<Vec<Report>, BrokerError>) {
+        match loads {
+            Ok(loads) => self.lock().loads.insert(address.clone(), Arc::new(loads)),
+            // That the broker cannot be asked is said with its queues.
+            Err(_) => self.lock().loads.remove(address),
+        };
     }
 
     /// The queues that have this result store.

@@ -45,6 +45,10 @@ impl Inspector for Shared {
         Ok(self.0.workers.lock().unwrap().iter().map(named).collect())
     }
 
+    async fn loads(&self) -> Result<Vec<Report>, BrokerError> {
+        Ok(Vec::new())
+    }
+
     async fn end(&self, incarnation: &str) -> Result<usize, BrokerError> {
         Ok(usize::from(self.0.workers.lock().unwrap().remove(incarnation)))
     }

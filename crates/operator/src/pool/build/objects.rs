@@ -86,10 +86,10 @@ pub(super) fn budget(pool: &Validated, owner: &OwnerReference) -> Manifest {
     budget
 }
 
+/// How many pods there are is set by [`scale`](crate::pool::scale).
 pub(super) fn deployment(pool: &Validated, owner: &OwnerReference, pod: &Value) -> Manifest {
     let mut deployment = manifest("apps/v1", "Deployment", pool.name.clone(), pool, owner);
     deployment.body["spec"] = json!({
-        "replicas": pool.replicas,
         "selector": selector(pool),
         "revisionHistoryLimit": OLD_REPLICA_SETS,
         // Pods of a spec that does not start never cost one of a spec that does.

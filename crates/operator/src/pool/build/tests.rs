@@ -91,7 +91,14 @@ fn a_changed_file_has_a_new_name_and_rolls_the_pods() {
 
 #[test]
 fn only_the_number_of_pods_changes_when_a_pool_is_scaled() {
-    let (one, ten) = (plain(), built(&pool_with(json!({ "replicas": 10 })), queue("thumbnails")));
+    let one = plain();
+    for spec in
+        [json!({ "replicas": 10 }), json!({ "scaling": { "maxReplicas": 10, "messagesPerReplica": 1 } })]
+    {
+        assert_eq!(built(&pool_with(spec), queue("thumbnails")), one);
+    }
+    let mut ten = one.clone();
+    crate::pool::scale::scale(&mut ten, 10);
     assert_eq!(pod(&one), pod(&ten));
     assert_eq!(ten.deployment.body["spec"]["replicas"], 10);
 }
@@ -166,6 +173,30 @@ fn the_worker_alone_sees_the_certificates_of_those_who_may_sign() {
     );
     assert_eq!(mount(named(&pod(&desired)["containers"], "task")), None);
     assert!(!pod(&plain())["volumes"].to_string().contains("petiole-certificates"));
+}
+
+#[test]
+fn the_key_that_signs_is_a_file_of_the_worker_alone() {
+    let from = |key: &str| json!({ "secretKeyRef": { "name": "signer", "key": key } });
+    let signing =
+        json!({ "keyFrom": from("tls.key"), "certificateFrom": from("tls.crt"), "digest": "sha512" });
+    let desired = built(&pool_with(json!({ "signing": signing })), queue("thumbnails"));
+    let file: Pool =
+        serde_json::from_str(desired.config_map.body["data"]["pool.json"].as_str().unwrap()).unwrap();
+    let signing = file.signing.unwrap();
+    assert_eq!(signing.key.to_str(), Some("/etc/petiole/secrets/signer/tls.key"));
+    assert_eq!(signing.certificate.to_str(), Some("/etc/petiole/secrets/signer/tls.crt"));
+    assert_eq!(signing.digest, "sha512");
+    let sources = &named(&pod(&desired)["volumes"], "petiole-secrets")["projected"]["sources"];
+    let source = |key: &str| {
+        let items = json!([{ "key": key, "path": format!("signer/{key}") }]);
+        json!({ "secret": { "name": "signer", "items": items } })
+    };
+    assert_eq!(*sources, json!([source("tls.crt"), source("tls.key")]));
+    let mounts = |container: &Value| container["volumeMounts"].to_string().contains("petiole-secrets");
+    assert!(mounts(named(&pod(&desired)["initContainers"], "worker")));
+    assert!(!mounts(named(&pod(&desired)["initContainers"], "install-runner")));
+    assert!(!mounts(named(&pod(&desired)["containers"], "task")));
 }
 
 #[test]

@@ -24,11 +24,11 @@ fn pod(status: Value) -> Live {
 }
 
 fn now(pool: &WorkerPool, outcome: &Result<Applied, Refusal>, live: &Live) -> WorkerPoolStatus {
-    status(pool, outcome, live, "worker:7", Timestamp::UNIX_EPOCH)
+    status(pool, outcome, &Known { live, latest: None, worker_image: "worker:7" }, Timestamp::UNIX_EPOCH)
 }
 
-fn applied(status: Value) -> Result<Applied, Refusal> {
-    Ok(Applied { deployment: deployment(status) })
+fn applied(replicas: i32, status: Value) -> Result<Applied, Refusal> {
+    Ok(Applied { deployment: deployment(status), replicas })
 }
 
 #[track_caller]
@@ -40,7 +40,7 @@ fn says(status: &WorkerPoolStatus, kind: &str, expected: (&str, &str)) {
 #[test]
 fn a_pool_is_ready_when_all_pods_that_are_wanted_take_tasks() {
     let full = json!({ "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2 });
-    let status = now(&pool(2), &applied(full), &Live::default());
+    let status = now(&pool(2), &applied(2, full), &Live::default());
     says(&status, READY, ("True", reasons::PODS_READY));
     says(&status, PROGRESSING, ("False", reasons::SETTLED));
     says(&status, DEGRADED, ("False", reasons::AS_WANTED));
@@ -49,20 +49,20 @@ fn a_pool_is_ready_when_all_pods_that_are_wanted_take_tasks() {
     assert_eq!(status.worker_image.as_deref(), Some("worker:7"));
 
     let some = json!({ "replicas": 2, "updatedReplicas": 2, "readyReplicas": 1 });
-    let status = now(&pool(2), &applied(some), &Live::default());
+    let status = now(&pool(2), &applied(2, some), &Live::default());
     says(&status, READY, ("False", reasons::PODS_NOT_READY));
     says(&status, PROGRESSING, ("True", reasons::SCALING));
 
-    let none = now(&pool(0), &applied(json!({})), &Live::default());
+    let none = now(&pool(0), &applied(0, json!({})), &Live::default());
     says(&none, READY, ("True", reasons::NO_PODS_WANTED));
 }
 
 #[test]
 fn a_roll_out_is_under_way_until_every_pod_is_of_the_new_spec() {
     let half = json!({ "replicas": 3, "updatedReplicas": 1, "readyReplicas": 2 });
-    says(&now(&pool(2), &applied(half), &Live::default()), PROGRESSING, ("True", reasons::ROLLING_OUT));
+    says(&now(&pool(2), &applied(2, half), &Live::default()), PROGRESSING, ("True", reasons::ROLLING_OUT));
     let unseen = json!({ "observedGeneration": 0, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2 });
-    let status = now(&pool(2), &applied(unseen), &Live::default());
+    let status = now(&pool(2), &applied(2, unseen), &Live::default());
     says(&status, PROGRESSING, ("True", reasons::ROLLING_OUT));
     says(&status, READY, ("False", reasons::PODS_NOT_READY));
 }
@@ -87,7 +87,7 @@ fn pods_that_the_api_server_refuses_are_said_with_its_words() {
     let refused = json!({ "conditions": [
         { "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "violates PodSecurity" },
     ] });
-    let status = now(&pool(1), &applied(refused), &Live::default());
+    let status = now(&pool(1), &applied(1, refused), &Live::default());
     says(&status, DEGRADED, ("True", reasons::PODS_REFUSED));
     says(&status, READY, ("False", reasons::PODS_REFUSED));
     let degraded = conditions::find(&status.conditions, DEGRADED).unwrap();
@@ -100,7 +100,7 @@ fn a_container_that_does_not_start_is_named() {
         "name": "task", "image": "a", "imageID": "", "ready": false, "restartCount": 0,
         "state": { "waiting": { "reason": "ImagePullBackOff", "message": "no such image" } },
     }] });
-    let status = now(&pool(1), &applied(json!({ "replicas": 1, "updatedReplicas": 1 })), &pod(waiting));
+    let status = now(&pool(1), &applied(1, json!({ "replicas": 1, "updatedReplicas": 1 })), &pod(waiting));
     says(&status, READY, ("False", reasons::PODS_FAILING));
     let degraded = conditions::find(&status.conditions, DEGRADED).unwrap();
     assert_eq!(degraded.message, "container task of pod resizer-1: ImagePullBackOff: no such image");
@@ -108,13 +108,13 @@ fn a_container_that_does_not_start_is_named() {
         "name": "task", "image": "a", "imageID": "", "ready": false, "restartCount": 0,
         "state": { "waiting": { "reason": "ContainerCreating" } },
     }] });
-    let status = now(&pool(1), &applied(json!({ "replicas": 1, "updatedReplicas": 1 })), &pod(starting));
+    let status = now(&pool(1), &applied(1, json!({ "replicas": 1, "updatedReplicas": 1 })), &pod(starting));
     says(&status, READY, ("False", reasons::PODS_NOT_READY));
 }
 
 #[test]
 fn only_a_new_problem_and_its_end_are_news() {
-    let good = now(&pool(1), &applied(json!({ "replicas": 1, "readyReplicas": 1 })), &Live::default());
+    let good = now(&pool(1), &applied(1, json!({ "replicas": 1, "readyReplicas": 1 })), &Live::default());
     let bad = now(&pool(1), &Err(Refusal::new(reasons::QUEUE_TWICE, "twice")), &Live::default());
     assert!(news(None, &good).is_empty());
     assert!(news(Some(&bad), &bad).is_empty());

@@ -1,0 +1,131 @@
+//! What there is to do for a pool, and how long its tasks take. Pure.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use petiole_api::WorkerPool;
+use petiole_api::scaling::ScalingMode;
+use petiole_broker::{Depth, Report};
+use petiole_scale::Work;
+use petiole_scale::runtime::{Running, Runtime};
+use petiole_scale::share::share;
+
+use crate::sampler::QueueKey;
+use crate::sampler::sample::Sample;
+
+/// A sample that is older says nothing of now; and who was not asked for so long is not asked at all.
+pub(super) const STALE: SignedDuration = SignedDuration::from_secs(10);
+
+/// How many tasks all pools together can run that take from a queue.
+#[derive(Debug, Default)]
+pub(super) struct Capacities(HashMap<QueueKey, u64>);
+
+impl Capacities {
+    /// Of these pools.
+    pub(super) fn of<'a>(pools: impl Iterator<Item = &'a WorkerPool>) -> Self {
+        let mut all = HashMap::new();
+        for pool in pools {
+            for queue in queues(pool) {
+                *all.entry(queue).or_default() += capacity(pool);
+            }
+        }
+        Self(all)
+    }
+}
+
+/// How many tasks a pool can run, of its greatest size.
+fn capacity(pool: &WorkerPool) -> u64 {
+    let native = pool.spec.scaling.as_ref().filter(|scaling| scaling.mode == ScalingMode::Native);
+    let most = match native {
+        Some(scaling) => scaling.max_replicas.unwrap_or_default(),
+        None => u32::try_from(pool.spec.replicas).unwrap_or_default(),
+    };
+    u64::from(most) * u64::from(pool.spec.concurrency)
+}
+
+/// The queues of a pool.
+fn queues(pool: &WorkerPool) -> impl Iterator<Item = QueueKey> {
+    let namespace = pool.namespace().unwrap_or_default();
+    let key = move |name: &str| QueueKey { namespace: namespace.clone(), name: name.to_owned() };
+    pool.spec.queues.iter().map(move |queue| key(&queue.task_queue))
+}
+
+/// Why nobody knows how much there is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// A broker was not asked yet.
+    NotYet(String),
+    /// A broker does not answer, or not of late.
+    Now(String),
+}
+
+/// The pool's part of what all its queues hold; or why nobody knows it.
+pub(super) fn work(
+    pool: &WorkerPool,
+    capacities: &Capacities,
+    latest: impl Fn(&QueueKey) -> Option<Sample>,
+    now: Timestamp,
+) -> Result<Work, Unknown> {
+    let mine = capacity(pool);
+    queues(pool).try_fold(Work::default(), |sum, queue| {
+        let Depth { ready, reserved, due, .. } = depth(&queue.name, latest(&queue), now)?;
+        let all = capacities.0.get(&queue).copied().unwrap_or(mine);
+        Ok(sum + share(Work { ready, reserved, due }, mine, all))
+    })
+}
+
+fn depth(queue: &str, sample: Option<Sample>, now: Timestamp) -> Result<Depth, Unknown> {
+    match sample.and_then(|sample| sample.broker) {
+        Some(Ok((_, at))) if now.duration_since(at) > STALE => {
+            Err(Unknown::Now(format!("the broker of TaskQueue {queue} has not answered since {at}")))
+        }
+        Some(Ok((depth, _))) => Ok(depth),
+        Some(Err(problem)) => Err(Unknown::Now(format!("TaskQueue {queue}: {}", problem.message))),
+        None => Err(Unknown::NotYet(format!("the broker of TaskQueue {queue} was not asked yet"))),
+    }
+}
+
+/// The queue by whose broker the workers of a pool are known.
+pub(super) fn first_queue(pool: &WorkerPool) -> Option<QueueKey> {
+    queues(pool).next()
+}
+
+/// What the workers of a pool have told of themselves so far.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    runtime: Runtime,
+    /// By incarnation: how many attempts have ended, and their ms.
+    counted: HashMap<String, (u64, u64)>,
+    running: Running,
+}
+
+impl Told {
+    /// With what an earlier decision knew of how long a task takes.
+    pub(super) fn remembered(task_seconds: Option<f64>) -> Self {
+        Self { runtime: Runtime::remembered(task_seconds), ..Self::default() }
+    }
+
+    /// Takes what they say now. A worker that says nothing any more has ended.
+    pub(super) fn hear<'a>(&mut self, reports: impl Iterator<Item = &'a Report>, now: Timestamp) {
+        let (mut ended, mut ended_ms, mut running, mut running_ms) = (0_u64, 0_u64, 0_u64, 0_u64);
+        let mut counted = HashMap::new();
+        for Report { incarnation, load, .. } in reports {
+            let (before, before_ms) = self.counted.get(incarnation).copied().unwrap_or_default();
+            ended += load.ended.saturating_sub(before);
+            ended_ms += load.ended_ms.saturating_sub(before_ms);
+            running += load.running;
+            running_ms += load.running_ms;
+            counted.insert(incarnation.clone(), (load.ended, load.ended_ms));
+        }
+        self.counted = counted;
+        self.running = Running { count: running, age: Duration::from_millis(running_ms) };
+        self.runtime.add(ended, Duration::from_millis(ended_ms), now);
+    }
+
+    /// How long a task takes, as far as anybody knows.
+    pub(super) fn task_seconds(&self) -> Option<f64> {
+        self.runtime.task_seconds(self.running)
+    }
+}

@@ -1,0 +1,75 @@
+"""A pool that scales itself: out for what waits, in without cutting anything off."""
+
+from collections.abc import Callable
+from typing import Any
+
+import objects
+import pytest
+from conftest import Client, Gate, pods
+from rig.kube import Namespace
+from rig.waiting import until
+
+WITHIN = 60
+
+#: As quick as it can be: no window, no cool-down to speak of.
+QUICK: dict[str, Any] = {
+    "maxReplicas": 6,
+    "messagesPerReplica": 1,
+    "coolDownSeconds": 1,
+    "behavior": {"scaleDown": {"stabilizationWindowSeconds": 1}},
+}
+
+
+def events(namespace: Namespace, pool: str, reason: str) -> list[str]:
+    """What the events of a pool say that have this reason."""
+    found = namespace.all("events")
+    return [each["message"] for each in found if each["involvedObject"]["name"] == pool and each["reason"] == reason]
+
+
+def staying(namespace: Namespace, pool: str) -> list[str]:
+    """The pods that nobody has told to stop."""
+    found = namespace.all("pods", f"petiole.dev/pool={pool}")
+    return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+def test_a_burst_brings_pods_from_none_and_its_end_takes_them_away(
+    namespace: Namespace, make_pool: Callable[..., str], gate: Gate
+) -> None:
+    pool = make_pool(objects.scaled_pool, ready=0, scaling=QUICK)
+    sent = gate.send(pool, 6)
+    until("each task has a pod", lambda: len({pod for _, pod in gate.started()}) == 6, WITHIN)
+    decision = namespace.get("wp", pool)["status"]["lastDecision"]
+    assert decision["replicas"] == 6
+    assert decision["formula"].startswith("ceil((ready ")
+    gate.open()
+    assert {name: result.get(timeout=WITHIN) for name, result in sent.items()} == {name: name for name in sent}
+    until("no pod is left", lambda: not pods(namespace, pool), WITHIN, every=0.3)
+    # Each ran once: no pod went with a task.
+    assert sorted(name for name, _ in gate.started()) == sorted(sent)
+    assert events(namespace, pool, "ScaledOut")
+    assert events(namespace, pool, "ScaledIn")
+
+
+def test_idle_pods_go_and_the_busy_one_is_left_alone(
+    namespace: Namespace, client: Client, make_pool: Callable[..., str], gate: Gate
+) -> None:
+    pool = make_pool(objects.scaled_pool, ready=0, scaling=QUICK)
+    short = Gate(client)
+    ((name, result),) = gate.send(pool, 1).items()
+    (busy,) = until("the long task runs", lambda: [pod for _, pod in gate.started()], WITHIN)
+    sent = short.send(pool, 5)
+    until("the others run", lambda: len(short.started()) == 5, WITHIN)
+    short.open()
+    for each in sent.values():
+        each.get(timeout=WITHIN)
+    until("the busy pod is alone", lambda: pods(namespace, pool) == [busy], WITHIN, every=0.3)
+    assert staying(namespace, pool) == [busy]
+    gate.open()
+    assert result.get(timeout=WITHIN) == name
+    assert len(gate.started()) == 1
+
+
+def test_who_scales_a_pool_that_scales_itself_hears_why_not(namespace: Namespace, make_pool: Callable[..., str]) -> None:
+    pool = make_pool(objects.scaled_pool, ready=0, scaling=QUICK)
+    with pytest.raises(RuntimeError, match="scaling.mode: Manual"):
+        namespace.kubectl("scale", "wp", pool, "--replicas", "3")
