@@ -24,7 +24,7 @@ use crate::connect::{Connect, Holder};
 use crate::join::{join, look};
 use crate::lease::{LeaseError, LeaseEvent, keep};
 use crate::noting::note;
-use crate::receive::{Holding, Receipt, receive};
+use crate::receive::{Holding, Receipt, Request, receive};
 use crate::settle::{Complete, Joined, Unlocking};
 use crate::signing::{Signing, sign};
 use crate::tally::Tally;
@@ -81,7 +81,7 @@ pub struct Session {
     pub holding: Holding,
     holder: Arc<OnceLock<Arc<dyn Holder>>>,
     events: mpsc::UnboundedSender<SessionEvent>,
-    requests: mpsc::Sender<usize>,
+    requests: mpsc::Sender<Request>,
     commits: mpsc::UnboundedSender<Settlement>,
     /// What is signed before it is committed, where the pool signs.
     signs: Option<mpsc::UnboundedSender<Settlement>>,
@@ -148,9 +148,9 @@ impl Session {
         Ok((session, inbox))
     }
 
-    /// Asks for at most so many messages. One request at a time.
-    pub fn request(&self, want: usize) -> bool {
-        self.requests.try_send(want).is_ok()
+    /// Asks for messages. One request at a time.
+    pub fn request(&self, request: Request) -> bool {
+        self.requests.try_send(request).is_ok()
     }
 
     /// Hands something over to be committed.
@@ -242,7 +242,7 @@ struct Work {
     incarnation: String,
     holding: Holding,
     holder: Arc<OnceLock<Arc<dyn Holder>>>,
-    requests: mpsc::Receiver<usize>,
+    requests: mpsc::Receiver<Request>,
     commits: mpsc::UnboundedReceiver<Settlement>,
     notes: mpsc::UnboundedReceiver<Vec<Tag>>,
     headers: mpsc::UnboundedReceiver<Header>,

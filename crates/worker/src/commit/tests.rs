@@ -14,8 +14,8 @@ use petiole_broker::redis::{
     RedisMailbox, RedisRevocations, Timeouts,
 };
 use petiole_broker::{
-    Address, Attempts, Delivery, Inspector, Intake, LEASE, Lease, Mailbox, Node, Parking, QueueName, Rates,
-    Revocations, Worker, message,
+    Address, Attempts, Begun, Delivery, Inspector, Intake, LEASE, Lease, Mailbox, Node, Parking, QueueName,
+    Rates, Revocations, Worker, message,
 };
 use petiole_protocol::keys::{self, BrokerKeys};
 use petiole_results::memory::MemoryStore;
@@ -32,8 +32,8 @@ struct Settling(Committer);
 
 #[async_trait]
 impl Consumer for Settling {
-    async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError> {
-        self.0.consumer.receive(want).await
+    async fn receive_for(&self, want: usize, begun: &Begun) -> Result<Vec<Delivery>, BrokerError> {
+        self.0.consumer.receive_for(want, begun).await
     }
 
     async fn wait(&self) {
