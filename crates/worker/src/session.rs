@@ -26,7 +26,7 @@ use crate::lease::{LeaseError, LeaseEvent, keep};
 use crate::noting::note;
 use crate::receive::{Holding, Receipt, Request, receive};
 use crate::settle::{Complete, Joined, Unlocking};
-use crate::signing::{Signing, sign};
+use crate::signing::{Signing, says_something, sign};
 use crate::tally::Tally;
 
 /// Between two tries to connect.
@@ -159,10 +159,10 @@ impl Session {
         let _ = self.commits.send(settlement);
     }
 
-    /// Hands over what follows a task: its messages are signed first, where the pool signs.
+    /// Hands over what says something of our own: that is signed first, where the pool signs.
     pub fn commit_own(&self, settlement: Settlement) {
         match &self.signs {
-            Some(signs) if !settlement.sends.is_empty() => drop(signs.send(settlement)),
+            Some(signs) if says_something(&settlement) => drop(signs.send(settlement)),
             _ => self.commit(settlement),
         }
     }
