@@ -68,7 +68,7 @@ pub fn answer(command: &Command, view: &View<'_>) -> (Option<Answer>, Vec<Act>) 
         Command::RateLimit { task, limit } if view.knows(task) => {
             (Answer::rate_limit(limit), vec![Act::Rate(task.clone(), limit.clone())])
         }
-        Command::AddConsumer(add) if add.exchange_type == DIRECT => {
+        Command::AddConsumer(add) if add.exchange_type == DIRECT && !add.queue.is_empty() => {
             (Answer::consumer_added(&add.queue), vec![Act::Consume(add.clone())])
         }
         Command::CancelConsumer { queue } => {
@@ -120,6 +120,7 @@ fn said(command: &Command, view: &View<'_>) -> Answer {
             None => Answer::null(),
         },
         Command::ObjGraph => Answer::no_objgraph(),
+        Command::AddConsumer(add) if add.queue.is_empty() => Answer::not_here("a queue has a name: say which"),
         Command::AddConsumer(add) => Answer::not_here(&format!(
             "queues are bound to direct exchanges here, not to {}: leave exchange_type out",
             add.exchange_type

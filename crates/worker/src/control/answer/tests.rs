@@ -181,6 +181,8 @@ fn queues_come_and_go() {
     let (answer, acts) = ask("add_consumer", &json!({"queue": "x"}));
     assert_eq!(answer, json!({"ok": "add consumer x"}));
     assert!(matches!(&acts[..], [Act::Consume(add)] if add.queue == "x"), "{acts:?}");
+    let unnamed = said("add_consumer", &json!({"queue": ""}));
+    assert!(unnamed["error"].as_str().unwrap().contains("say which"), "{unnamed}");
     let topic = said("add_consumer", &json!({"queue": "x", "exchange_type": "topic"}));
     assert!(topic["error"].as_str().unwrap().contains("leave exchange_type out"), "{topic}");
     let (answer, acts) = ask("cancel_consumer", &json!({"queue": "work"}));
