@@ -64,9 +64,12 @@ test-unit: ## Unit, conformance and shape tests (cargo test), with a real Redis
 test-charts: python ## The charts as rendered
 	charts/test.sh
 
+# They wait for others most of the time. Each process has its own Redis and its own workers.
+IN_PARALLEL := --numprocesses 2 --dist worksteal
+
 .PHONY: test-interop
 test-interop: build python ## A real Celery client against `petiole dev`
-	$(PYTHON) -m pytest tests/interop tests/ledger
+	$(PYTHON) -m pytest $(IN_PARALLEL) tests/interop tests/ledger
 
 .PHONY: test-flower
 test-flower: build ## Flower's pages in a real browser, held against `petiole dev` (installs Chromium); SHOTS=FOLDER keeps pictures
@@ -89,7 +92,7 @@ test-oldest-redis: build ## The broker, the results and the interop tests on the
 	@tests/install.sh openssl
 	@tests/python.sh oldest-redis
 	PATH="$(OLDEST_REDIS):$$PATH" cargo test --locked -p petiole-broker -p petiole-results -- --skip tls --skip the_rights_that_it_needs
-	PATH="$(OLDEST_REDIS):$$PATH" .venv/oldest-redis/bin/python -m pytest tests/interop
+	PATH="$(OLDEST_REDIS):$$PATH" .venv/oldest-redis/bin/python -m pytest $(IN_PARALLEL) tests/interop
 
 .PHONY: test-e2e
 test-e2e: python ## On the real cluster: install by Helm, run, fail, roll out, scale, delete, kill; CLUSTER=context:NAME with REGISTRY

@@ -1,8 +1,8 @@
 """A handler of mode Serve that calls the tasks of a Celery app as Celery's worker does: with a request, and its words.
 
-`retry`, `update_state`, `Ignore` and `Reject` become words of the task contract. What the contract does not carry (the
-rest of the workflow, for `self.replace` and `self.add_to_chord`; the message's properties) is read from the message
-itself, which is on the broker until its task has ended.
+`retry`, `replace`, `add_to_chord`, `update_state`, `Ignore` and `Reject` become words of the task contract. What the
+contract does not carry (the message's properties, and what of a workflow a task looks at in its request) is read from the
+message itself, which is on the broker until its task has ended.
 """
 
 import inspect
@@ -31,40 +31,49 @@ TAKEN = "unacked"
 MOURNS = ("request", "exc")
 
 
-#: Celery's own, which sends the next attempt itself.
+#: Celery's own, which knows what new arguments mean for the old ones.
 celerys_retry = Task.retry
 
 
 class Again(Retry):
     """The task asks for another attempt."""
 
-    def __init__(self, error: Exception | None, asked: dict[str, Any]) -> None:
-        super().__init__(exc=error)
-        self.error = error
-        self.asked = asked
+    def __init__(self, arguments: list[Any], countdown: float | None) -> None:
+        super().__init__()
+        self.arguments = arguments
+        self.asked = {"countdown": countdown}
+        self.error: Exception | None = None
 
 
-def retry(
-    self: Task,
-    args: Any = None,
-    kwargs: Any = None,
-    exc: Exception | None = None,
-    throw: bool = True,
-    eta: Any = None,
-    countdown: float | None = None,
-    max_retries: int | None = None,
-    **options: Any,
+def next_attempt(
+    _: Task, request: Context, args: Any = None, kwargs: Any = None, countdown: float | None = None, **_options: Any
 ) -> NoReturn:
-    """`Task.retry`: another attempt as it was is a word of the contract; one that changes is sent as a new message."""
-    if args is not None or kwargs is not None:
-        try:
-            celerys_retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, **options)
-        except Retry as sent:
-            raise Ignore from sent
-    if countdown is None and eta is None:
-        countdown = self.default_retry_delay
-    asked = {"countdown": countdown, "max": self.max_retries if max_retries is None else max_retries}
-    raise Again(exc, {name: value for name, value in asked.items() if value is not None})
+    """`Task.signature_from_request`, where `Task.retry` makes the next attempt: a word of the contract."""
+    raise Again([args, kwargs], countdown)
+
+
+def retry(self: Task, *args: Any, exc: Exception | None = None, max_retries: int | None = None, **more: Any) -> NoReturn:
+    """`Task.retry`."""
+    try:
+        celerys_retry(self, *args, exc=exc, max_retries=max_retries, **more)
+    except Again as again:
+        again.error = exc
+        again.asked["max"] = self.max_retries if max_retries is None else max_retries
+        again.asked = {name: value for name, value in again.asked.items() if value is not None}
+        raise
+
+
+class Replaced(Ignore):
+    """The task wants another one in its place."""
+
+    def __init__(self, signature: Any) -> None:
+        super().__init__()
+        self.signature = signature
+
+
+def replace(_: Task, signature: Any) -> NoReturn:
+    """`Task.replace`, as a word of the contract."""
+    raise Replaced(signature)
 
 
 class CeleryHandler(Handler):
@@ -75,7 +84,10 @@ class CeleryHandler(Handler):
         self.broker = redis.Redis.from_url(app.conf.broker_url)
         self.channel = app.connection_for_read().default_channel
         Task.retry = retry
+        Task.signature_from_request = next_attempt
+        Task.replace = replace
         Task.update_state = self.update_state
+        Task.add_to_chord = self.add_to_chord
 
     def run(self, fields: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], Any]:
         """Runs one task."""
@@ -94,7 +106,9 @@ class CeleryHandler(Handler):
                     self.current = None
         except Again as again:
             why = {"error": error(again.error, again)} if again.error else {}
-            return {"retry": again.asked, **why}, None
+            return {"retry": again.asked, **why}, plain(again.arguments)
+        except Replaced as by:
+            return {"replace": True}, plain(by.signature)
         except Ignore:
             return {"ignore": True}, None
         except Reject as reject:
@@ -115,7 +129,7 @@ class CeleryHandler(Handler):
             task.request_stack.pop()
             _task_stack.pop()
         value = value.as_tuple() if isinstance(value, ResultBase) else value
-        return json.loads(kombu_json.dumps(value))
+        return plain(value)
 
     def request(self, task: Task, fields: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> Context:
         """What the task sees as `self.request`."""
@@ -142,10 +156,20 @@ class CeleryHandler(Handler):
             return {**request.request_dict, **(embedded or {})}
         return None
 
+    def add_to_chord(self, signature: Any) -> None:
+        """`Task.add_to_chord` of the task that runs."""
+        attempt = _task_stack.top.request.petiole_attempt
+        self.connection.send("add_to_chord", {"attempt": attempt}, kombu_json.dumps(signature).encode())
+
     def update_state(self, task_id: str | None = None, state: str | None = None, meta: Any = None, **_: Any) -> None:
         """`Task.update_state` of the task that runs."""
         attempt = _task_stack.top.request.petiole_attempt
         self.connection.send("progress", {"attempt": attempt, "state": state}, kombu_json.dumps(meta).encode())
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can have it."""
+    return json.loads(kombu_json.dumps(value))
 
 
 def mourning(task: Task, args: list[Any]) -> list[Any]:

@@ -246,6 +246,28 @@ def canvases(tasks, version):
         case("errback with a stamp of its own", stamped(fail.s("bad"), tenant="t1"), link_error=stamped(told.s(), tenant="t2"))
     case("replaced by a chain", chain(tasks.replaced.s([1, 2]), add.s(5)))
     case("replaced by a group in a chord", chord([tasks.replaced.s([1, 2], True), add.s(3, 4)], echo.s()))
+    # The signature that replaces the task is its argument. The first task is all that is looked at.
+    by = tasks.replaced_by.si
+    linked = {"link": told.s(), "link_error": told.s(), "steps": 1}
+    several, sums = group(add.s(1, 1), add.s(2, 2)), chord([add.s(1, 1), add.s(2, 2)], total.s())
+    case("replaced by a task", by(add.s(1, 2)), **linked)
+    case("replaced by a task with links", by(add.s(1, 2).on_error(told.s("own"))), **linked)
+    case("replaced by a group", by(several), **linked)
+    case("replaced by a nested group", by(group(several, add.s(3, 3) | add.s(4))), **linked)
+    case("replaced by a chain with links", by(chain(add.s(1, 2), add.s(3)).on_error(told.s("own"))), **linked)
+    case("replaced by a chain that ends in a group", by(chain(add.s(1, 2), group(add.s(1), add.s(2)))), **linked)
+    case("replaced by a chord", by(sums), **linked)
+    case("replaced by a task in a chain", chain(by(add.s(1, 2)), group(add.s(1), add.s(2)), total.s(), echo.s()), steps=1)
+    case("replaced by a group in a chain", chain(by(several), total.s(), group(echo.s(), echo.s())), steps=1)
+    case("replaced by a chain in a chain", chain(by(chain(add.s(1, 2), several, total.s())), echo.s(), echo.s()), steps=1)
+    case("replaced by a chord in a chain", chain(by(sums), echo.s(), chord([echo.s()], echo.s()), echo.s()), steps=1)
+    case("replaced by a chord that a group follows", chain(by(sums), group(echo.s(), echo.s())), steps=1)
+    case("replaced by a chain that a group follows", chain(by(chain(echo.s(), sums)), group(echo.s(), echo.s())), steps=1)
+    case("replaced by a task in a header", chord([by(add.s(1, 2)), add.s(3, 4)], echo.s()), steps=1)
+    case("replaced by a chain in a header", chord([by(add.s(1, 2) | add.s(5)), add.s(3, 4)], echo.s()), steps=1)
+    case("replaced by a chord in a header", chord([by(sums), add.s(3, 4)], echo.s()), steps=1)
+    case("replaced in a chain in a header", chord([by(add.s(1, 2)) | add.s(5), add.s(3, 4)], echo.s()), steps=1)
+    case("replaced in a group", group(by(add.s(1, 2)), add.s(3, 4)), steps=1)
     return cases
 
 

@@ -71,5 +71,12 @@ def replaced(self, numbers, by_group=False):
     raise self.replace(add.s(*numbers) | add.s(100))
 
 
+@app.task(bind=True)
+def replaced_by(self, sig):
+    from celery import signature
+
+    raise self.replace(signature(sig, app=app))
+
+
 # Last, so that the lines of the tasks stay where the captured tracebacks have them.
 app.conf.task_acks_late = bool(os.environ.get("GOLDEN_LATE"))

@@ -158,6 +158,14 @@ def again(
 
 
 @bound
+def again_with(task: Task, *args: Any, then: tuple[Any, Any], limit: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    """Asks once for another attempt with other arguments (`None`: with the same), and says what it has got."""
+    if "done" not in args and "done" not in kwargs:
+        task.retry(countdown=0.01, limit=limit, args=then[0], kwargs=then[1])
+    return {"args": list(args), "kwargs": kwargs, "retries": task.retries}
+
+
+@bound
 def again_at_gate(task: Task, folder: str, name: str, error: str | None) -> str:
     """Asks for another attempt once, which then waits at a gate."""
     if task.retries == 0:
@@ -189,6 +197,22 @@ def ignored(task: Task, path: str) -> None:
 
 
 @bound
+def replaced(task: Task, *got: Any, by: Any) -> None:
+    """Has a signature run in its place."""
+    task.replace(by)
+
+
+@bound
+def adding(task: Task, value: Any, *, adds: list[Any], error: str | None = None) -> Any:
+    """Adds signatures to its chord, and returns its argument."""
+    for signature in adds:
+        task.add_to_chord(signature)
+    if error:
+        raise ValueError(error)
+    return value
+
+
+@bound
 def rejected(task: Task, path: str, requeue: bool) -> str:
     """Refuses its message the first time that it sees it."""
     first = not Path(path).exists()
@@ -203,7 +227,7 @@ BODIES: dict[str, Callable[..., Any]] = {
     for body in (
         *(add, echo, nothing, boom, strange, die, kill_worker, sleep, gate, who, noted, mul, total, one, keep, clock),
         kinds,
-        *(mourn, lineage, lineage_again, again, again_at_gate, again_or_fail, advance, ignored, rejected),
+        *(mourn, lineage, lineage_again, again, again_with, again_at_gate, again_or_fail, advance, ignored, replaced, adding, rejected),
     )
 }
 # The same bodies under names that the pools and the Celery app give other settings.

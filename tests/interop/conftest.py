@@ -34,10 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the markers, and keeps what tests leave behind in sight."""
+    """Registers the markers."""
     config.addinivalue_line("markers", "petiole(reason): Celery does this otherwise, or has nothing like it")
     config.addinivalue_line("markers", "celery(reason): Petiole does this otherwise, or has nothing like it")
-    processes.adopt_orphans()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -48,11 +47,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=f"only {other.capitalize()}: {marker.args[0]}"))
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fails when a process is left behind, and ends it."""
-    if left := processes.end_leftovers():
-        print("\nleft behind:", *left, sep="\n  ")
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """Fails the last test when a process is left behind, and ends it. Each process that runs tests looks below itself."""
+    processes.adopt_orphans()
+    yield
+    left = processes.end_leftovers()
+    assert not left, "left behind:\n  " + "\n  ".join(left)
 
 
 @pytest.fixture(scope="session")

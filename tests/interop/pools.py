@@ -44,6 +44,15 @@ COMMANDS: list[dict[str, Any]] = [
         "result": "text",
     },
     {"name": "exec.exit", "command": ["sh", "-c", "echo it went wrong >&2; exit $0", "$(args[0])"]},
+    {
+        "name": "exec.progress",
+        "command": [
+            "sh",
+            "-c",
+            'echo \'{"state": "LOADING", "meta": [1]}\' > "$PETIOLE_PROGRESS"; until [ -e "$0/open" ]; do sleep 0.01; done',
+            "$(args[0])",
+        ],
+    },
     {"name": "exec.stdin", "command": ["sh", "-c", "wc -c"]},
     {"name": "exec.absent", "command": ["/no/such/program"]},
     {"name": "exec.large", "command": ["head", "-c", "$(args[0])", "/dev/zero"], "result": "text"},

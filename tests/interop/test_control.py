@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import psutil
 import pytest
 import wire
 from celery import states
@@ -59,6 +60,24 @@ def test_a_task_that_runs_is_active(client: Client, gate: Gate, queue: str) -> N
     gate.open()
     assert result.get(timeout=WITHIN) == "x"
     until("it is active no more", lambda: result.id not in ids(client, "active"))
+
+
+def test_the_processes_of_tasks_are_known(client: Client, gate: Gate, queue: str) -> None:
+    result = client.task("tracked").apply_async(gate.args("x"), queue=queue)
+    until("it runs", lambda: gate.started() == ["x"])
+    node, info = next(
+        (node, info)
+        for node, infos in answers(client, "active").items()
+        for info in infos
+        if info["id"] == result.id
+    )
+    pid = info["worker_pid"]
+    assert any(word.endswith(("serve.py", "exec.py", "celery")) for word in psutil.Process(pid).cmdline())
+    assert pid in answers(client, "stats")[node]["pool"]["processes"]
+    until("it is recorded", lambda: result.state == states.STARTED)
+    assert result.info == {"pid": pid, "hostname": node}
+    gate.open()
+    assert result.get(timeout=WITHIN) == "x"
 
 
 @pytest.mark.petiole("Celery lists a revoked task until its time comes")

@@ -151,8 +151,10 @@ def test_the_page_of_a_worker_leaves_no_figure_out(flower: Flower, client: Clien
 def test_a_worker_names_the_processes_of_its_tasks(flower: Flower, client: Client, queue: str) -> None:
     client.task("add").apply_async((1, 2), queue=queue).get(timeout=WITHIN)
     stats = workers(flower)[worker_of(flower, queue)]["stats"]
-    assert isinstance(stats["pool"]["processes"], list)
     assert psutil.pid_exists(stats["pid"])
+    assert isinstance(stats["pool"]["processes"], list)
+    assert queue == "celery" or stats["pool"]["processes"]
+    assert all(pid != stats["pid"] for pid in stats["pool"]["processes"])
 
 
 def test_an_unknown_worker_or_task_is_not_found(flower: Flower) -> None:

@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 from celery import states
-from client import Client
+from client import Client, Gate
+from rig.waiting import until
 
 pytestmark = pytest.mark.petiole("a Celery task is no command")
 
@@ -21,6 +22,15 @@ def test_json_is_the_value_that_the_command_prints(client: Client) -> None:
 
 def test_a_command_that_prints_nothing_returns_none(client: Client) -> None:
     assert client.send("exec.empty").get(timeout=WITHIN) is None
+
+
+def test_a_shell_says_how_far_it_is_by_a_line_of_json(client: Client, gate: Gate) -> None:
+    result = client.send("exec.progress", str(gate.folder))
+    until("it is loading", lambda: result.state == "LOADING")
+    assert result.info == [1]
+    gate.open()
+    assert result.get(timeout=WITHIN) is None
+    assert result.state == states.SUCCESS
 
 
 def test_none_is_the_value_of_a_command_whose_output_is_log(client: Client) -> None:

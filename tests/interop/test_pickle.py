@@ -9,7 +9,7 @@ import own
 import pools
 import pytest
 import tasks
-from celery import states
+from celery import Signature, chain, chord, group, states
 from client import Client
 from rig.dev import PetioleDev
 from rig.manifests import worker_pool
@@ -74,6 +74,49 @@ def test_a_pickled_task_waits_for_its_time_and_can_be_revoked_there(pickling: Cl
     until("it is scheduled", lambda: result.id in scheduled())
     result.revoke()
     until("it is revoked", lambda: result.id not in scheduled() or result.state == states.REVOKED)
+
+
+def pickled(client: Client, name: str, *args: Any, **kwargs: Any) -> Signature:
+    """A call by a pickled message."""
+    return client.sig(name, *args, kwargs=kwargs, serializer="pickle")
+
+
+def test_what_follows_a_pickled_task_is_called(pickling: Client, tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    link = pickling.sig("keep", kwargs={"path": str(note)})
+    result = pickled(pickling, "add", 1, 2).apply_async(link=link)
+    assert result.get(timeout=WITHIN) == 3
+    until("the callback has run", lambda: note.exists() and note.read_text() == "3\n")
+
+
+def test_the_errbacks_of_a_pickled_task_are_told(pickling: Client, tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    errback = pickling.sig("keep", kwargs={"path": str(note)})
+    result = pickled(pickling, "boom", "x").apply_async(link_error=errback)
+    until("the errback has run", lambda: note.exists() and note.read_text() == f"{result.id}\n")
+
+
+def test_a_pickled_chain_goes_on(pickling: Client) -> None:
+    last = chain(pickled(pickling, "add", 1, 2), pickled(pickling, "mul", 5), pickled(pickling, "one")).delay()
+    assert last.get(timeout=WITHIN) == 15
+    assert last.parent.get(timeout=WITHIN) == 15
+
+
+def test_a_pickled_chord_has_its_body_called(pickling: Client) -> None:
+    header = [pickled(pickling, "add", number, number) for number in range(4)]
+    assert chord(header)(pickled(pickling, "total")).get(timeout=WITHIN) == 12
+
+
+def test_a_pickled_task_may_be_retried_with_other_arguments(pickling: Client) -> None:
+    then = (["done"], {"then": None})
+    last = chain(pickled(pickling, "again_with", 1, then=then), pickled(pickling, "one")).delay()
+    assert last.get(timeout=WITHIN) == {"args": ["done"], "kwargs": {}, "retries": 1}
+
+
+def test_a_pickled_task_may_be_replaced(pickling: Client) -> None:
+    by = group(pickling.sig("add", number, number) for number in range(3))
+    last = chain(pickled(pickling, "replaced", by=by), pickled(pickling, "one")).delay()
+    assert last.get(timeout=WITHIN) == [0, 2, 4]
 
 
 @pytest.mark.petiole("Celery has no handlers")

@@ -55,6 +55,18 @@ def test_a_retry_without_an_exception_has_the_state_too(client: Client, queue: s
     assert result.get(timeout=WITHIN) == "second"
 
 
+@pytest.mark.parametrize("error", ["not yet", None])
+def test_the_next_attempt_is_a_child_of_the_one_before(
+    client: Client, redis_server: RedisServer, queue: str, gate: Gate, error: str | None
+) -> None:
+    result = client.task("again_at_gate").apply_async((*gate.args("second"), error), queue=queue)
+    until("it is to be retried", lambda: result.state == states.RETRY)
+    assert wire.record(redis_server.client, result.id)["children"] == [[[result.id, None], None]]
+    gate.open()
+    assert result.get(timeout=WITHIN) == "second"
+    assert wire.record(redis_server.client, result.id)["children"] == []
+
+
 def test_the_next_attempt_is_not_before_its_countdown(client: Client, queue: str) -> None:
     started = client.sig("clock", queue=queue)
     retried = client.sig("again", 1, queue=queue, immutable=True, kwargs={"countdown": 0.4})
@@ -110,6 +122,48 @@ def test_an_attempt_that_fails_by_itself_ends_the_retries(client: Client, queue:
 def test_a_retried_task_keeps_its_arguments(client: Client, queue: str) -> None:
     result = client.task("again").apply_async((1, "spare", {"n": [2**70]}), {"countdown": 0.01}, queue=queue)
     assert result.get(timeout=WITHIN) == 1
+
+
+def test_a_retried_task_may_get_other_positional_arguments(client: Client, queue: str) -> None:
+    asked = {"then": (["done", 2**70, {"é": None}], None), "kept": "k"}
+    result = client.task("again_with").apply_async((1, 2), asked, queue=queue)
+    got = {"args": ["done", 2**70, {"é": None}], "kwargs": {"kept": "k"}, "retries": 1}
+    assert result.get(timeout=WITHIN) == got
+
+
+def test_a_retried_task_may_get_other_keyword_arguments(client: Client, queue: str) -> None:
+    asked = {"then": (None, {"done": True, "then": None}), "lost": "l"}
+    result = client.task("again_with").apply_async(("kept",), asked, queue=queue)
+    assert result.get(timeout=WITHIN) == {"args": ["kept"], "kwargs": {"done": True}, "retries": 1}
+
+
+def test_a_retried_task_may_get_no_arguments_any_more(client: Client, queue: str) -> None:
+    asked = {"then": ([], {"done": 1, "then": None})}
+    result = client.task("again_with").apply_async((1, 2), asked, queue=queue)
+    assert result.get(timeout=WITHIN) == {"args": [], "kwargs": {"done": 1}, "retries": 1}
+
+
+@pytest.mark.parametrize("form", ["gzip", "yaml", "msgpack"])
+def test_a_message_of_another_form_may_be_retried_with_other_arguments(client: Client, queue: str, form: str) -> None:
+    options = {"compression": form} if form == "gzip" else {"serializer": form}
+    asked = {"then": (["done"], None)}
+    result = client.task("again_with").apply_async(("x" * 2000,), asked, queue=queue, **options)
+    assert result.get(timeout=WITHIN) == {"args": ["done"], "kwargs": {}, "retries": 1}
+
+
+def test_a_step_that_is_retried_with_other_arguments_keeps_its_workflow(client: Client, queue: str) -> None:
+    first = client.sig("again_with", 1, queue=queue, kwargs={"then": (["done"], None)})
+    header = [first, client.sig("echo", 2, queue=queue)]
+    result = chord(header)(client.sig("one", queue=queue) | client.sig("one", queue=queue))
+    told = result.get(timeout=WITHIN)
+    assert told == [{"args": ["done"], "kwargs": {}, "retries": 1}, {"args": [2], "kwargs": {}}]
+
+
+def test_with_no_tries_left_the_arguments_that_it_would_have_had_are_told(client: Client, queue: str) -> None:
+    asked = {"then": (["done", 7], None), "limit": 0}
+    result = client.task("again_with").apply_async((1,), asked, queue=queue)
+    with pytest.raises(MaxRetriesExceededError, match=r"args:[\[(]'done', 7[\])]"):
+        result.get(timeout=WITHIN)
 
 
 def test_a_retried_task_keeps_the_client_s_headers(client: Client, queue: str) -> None:
@@ -255,12 +309,9 @@ def test_a_queue_s_policy_counts_where_the_pool_says_nothing_of_the_task(
         assert result.retries == retries
 
 
-# Progress needs frames, which only handlers have. To Celery the queue is one as any other.
-
-
-def test_progress_is_seen_as_a_state_of_the_task_s_own_with_its_meta(client: Client, gate: Gate) -> None:
+def test_progress_is_seen_as_a_state_of_the_task_s_own_with_its_meta(client: Client, queue: str, gate: Gate) -> None:
     told = [("LOADING", {"done": 1, "of": 10})]
-    result = client.task("advance").apply_async((*gate.args("x"), told), queue="serve")
+    result = client.task("advance").apply_async((*gate.args("x"), told), queue=queue)
     until("it is loading", lambda: result.state == "LOADING")
     assert result.info == {"done": 1, "of": 10}
     assert not result.ready()
@@ -269,9 +320,9 @@ def test_progress_is_seen_as_a_state_of_the_task_s_own_with_its_meta(client: Cli
     assert result.state == states.SUCCESS
 
 
-def test_the_last_of_many_states_is_the_one_that_stays(client: Client, gate: Gate) -> None:
+def test_the_last_of_many_states_is_the_one_that_stays(client: Client, queue: str, gate: Gate) -> None:
     told = [("LOADING", {"done": number}) for number in range(50)] + [("STORING", ["any", 2**70, None])]
-    result = client.task("advance").apply_async((*gate.args("x"), told), queue="serve")
+    result = client.task("advance").apply_async((*gate.args("x"), told), queue=queue)
     until("it is storing", lambda: result.state == "STORING")
     assert result.info == ["any", 2**70, None]
     gate.open()
@@ -279,17 +330,17 @@ def test_the_last_of_many_states_is_the_one_that_stays(client: Client, gate: Gat
     assert (result.state, result.info) == (states.SUCCESS, "x")
 
 
-def test_a_step_of_a_chain_may_say_how_far_it_is(client: Client, gate: Gate) -> None:
+def test_a_step_of_a_chain_may_say_how_far_it_is(client: Client, queue: str, gate: Gate) -> None:
     told = [("LOADING", {"done": 1})]
-    last = chain(client.sig("advance", *gate.args("x"), told), client.sig("echo")).delay()
+    last = chain(client.sig("advance", *gate.args("x"), told, queue=queue), client.sig("echo")).delay()
     until("it is loading", lambda: last.parent.state == "LOADING")
     gate.open()
     assert last.get(timeout=WITHIN) == {"args": ["x"], "kwargs": {}}
 
 
-def test_a_failure_is_the_end_after_any_progress(client: Client, tmp_path: Path) -> None:
+def test_a_failure_is_the_end_after_any_progress(client: Client, queue: str, tmp_path: Path) -> None:
     # There is no such folder: the task fails at its gate.
-    result = client.task("advance").apply_async((str(tmp_path / "no"), "x", [("LOADING", 1)]), queue="serve")
+    result = client.task("advance").apply_async((str(tmp_path / "no"), "x", [("LOADING", 1)]), queue=queue)
     with pytest.raises(FileNotFoundError):
         result.get(timeout=WITHIN)
     assert result.state == states.FAILURE

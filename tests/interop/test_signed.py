@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import own
 import pools
@@ -43,27 +45,38 @@ class Signing:
     known: Path
     stranger: Path
 
-    def call(self, signer: Path, queue: str, argument: str, digest: str = "sha256") -> tuple[str, dict]:
+    def call(
+        self, signer: Path, queue: str, argument: str, digest: str = "sha256", what: str = "echo"
+    ) -> tuple[str, Any]:
         """Sends a task signed by this one: its id, and what came of it."""
-        env = {**os.environ, "INTEROP_BROKER": self.redis.url, "INTEROP_SIGNER": str(signer), "INTEROP_DIGEST": digest}
-        command = [sys.executable, own.HERE / "signed.py", queue, argument]
-        env["PYTHONPATH"] = os.pathsep.join([str(own.HERE.parent), env.get("PYTHONPATH", "")])
-        said = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
-        task_id, value = said.splitlines()
+        task_id, value = self.say(signer, queue, what, argument, digest).splitlines()
         return task_id, json.loads(value)
 
+    def nodes(self, signer: Path) -> list[str]:
+        """The names of those that answer a ping of this one."""
+        return [name for pong in json.loads(self.say(signer, "", "nodes", "")) for name in pong]
 
-def secret(certificates: Path) -> dict:
-    """The Secret with these certificates."""
-    keys = {file.name: file.read_text() for file in certificates.iterdir()}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "signers"}, "stringData": keys}
+    def say(self, signer: Path, queue: str, what: str, argument: str, digest: str = "sha256") -> str:
+        """What the program prints."""
+        env = {**os.environ, "INTEROP_BROKER": self.redis.url, "INTEROP_SIGNER": str(signer), "INTEROP_DIGEST": digest}
+        command = [sys.executable, own.HERE / "signed.py", queue, what, argument]
+        env["PYTHONPATH"] = os.pathsep.join([str(own.HERE.parent), env.get("PYTHONPATH", "")])
+        return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
+
+
+def secret(name: str, *files: Path) -> dict:
+    """A Secret with these files."""
+    keys = {file.name: file.read_text() for file in files}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": keys}
 
 
 @pytest.fixture(scope="module")
 def signing(against: str, scratch: Path) -> Iterator[Signing]:
     """Workers that take only signed messages."""
     with own.redis(scratch, "signed") as redis:
-        known, stranger = (make_signer(redis.folder, name) for name in ("known", "stranger"))
+        known, stranger, worker = (make_signer(redis.folder, name) for name in ("known", "stranger", "worker"))
+        # Who asks by remote control trusts who answers.
+        shutil.copy(worker / "store" / "worker.pem", known / "store")
         signing = Signing(redis, known, stranger)
         if against == "celery":
             env = {"INTEROP_BROKER": redis.url, "INTEROP_SIGNER": str(known)}
@@ -73,12 +86,16 @@ def signing(against: str, scratch: Path) -> Iterator[Signing]:
                 yield signing
             return
         accept = {"content": ["auth"], "certificatesFrom": {"secretRef": {"name": "signers"}}}
+        key, certificate = ({"secretKeyRef": {"name": "worker", "key": name}} for name in ("key.pem", "cert.pem"))
+        sign = {"keyFrom": key, "certificateFrom": certificate}
         resources = [
-            secret(known / "store"),
-            *(pools.queue(name, redis.url) for name in ("celery", "serve", "both")),
-            pools.exec_pool("exec", ["celery"], concurrency=2, accept=accept),
-            pools.serve_pool("serve", ["serve"], concurrency=2, accept=accept),
+            secret("signers", *(known / "store").iterdir()),
+            secret("worker", worker / "key.pem", worker / "cert.pem"),
+            *(pools.queue(name, redis.url) for name in ("celery", "serve", "both", "keyless")),
+            pools.exec_pool("exec", ["celery"], concurrency=2, accept=accept, signing=sign),
+            pools.serve_pool("serve", ["serve"], concurrency=2, accept=accept, signing=sign),
             pools.serve_pool("both", ["both"], accept={**accept, "content": ["json", "auth"], "digest": "sha512"}),
+            pools.serve_pool("keyless", ["keyless"], accept=accept),
         ]
         with own.workers(against, redis, resources, {}):
             yield signing
@@ -94,6 +111,33 @@ def plain(signing: Signing) -> Iterator[Client]:
 def test_a_signed_message_is_run(signing: Signing, queue: str) -> None:
     _, value = signing.call(signing.known, queue, "signed")
     assert value == {"args": ["signed"], "kwargs": {}}
+
+
+@pytest.mark.parametrize(
+    ("what", "value"), [("chain", {"args": ["x"], "kwargs": {}}), ("chord", 9), ("retry", 2)], ids=lambda it: str(it)
+)
+def test_what_follows_a_signed_task_is_signed(signing: Signing, queue: str, what: str, value: Any) -> None:
+    assert signing.call(signing.known, queue, "x", what=what)[1] == value
+
+
+def test_an_errback_is_signed(signing: Signing, queue: str, tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    task_id, value = signing.call(signing.known, queue, str(note), what="errback")
+    assert value == {"raised": "ValueError"}
+    until("it was called", lambda: note.exists() and task_id in note.read_text())
+
+
+@pytest.mark.petiole("a Celery worker that demands signatures has a key")
+def test_what_a_worker_without_a_key_sends_is_refused_where_signatures_are_demanded(signing: Signing) -> None:
+    _, value = signing.call(signing.known, "keyless", "x", what="chain")
+    assert value == {"raised": "SecurityError"}
+
+
+def test_requests_of_remote_control_are_signed_too(signing: Signing, plain: Client) -> None:
+    asked = signing.nodes(signing.known)
+    assert asked
+    assert set(asked).isdisjoint(name for pong in plain.app.control.ping(timeout=1.0) for name in pong)
+    assert signing.nodes(signing.stranger) == []
 
 
 @pytest.mark.petiole("Celery drops what it does not trust, and its client waits")

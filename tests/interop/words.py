@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from celery import Task
+from celery.canvas import maybe_signature
 from celery.exceptions import Ignore, Reject
 
 
@@ -23,10 +24,15 @@ class Words:
         return self._task.request.get(name)
 
     def retry(
-        self, error: Exception | None = None, countdown: float | None = None, limit: int | None = None
+        self,
+        error: Exception | None = None,
+        countdown: float | None = None,
+        limit: int | None = None,
+        args: list[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
     ) -> NoReturn:
-        """Asks for another attempt."""
-        raise self._task.retry(exc=error, countdown=countdown, max_retries=limit)
+        """Asks for another attempt, perhaps with other arguments."""
+        raise self._task.retry(args, kwargs, error, countdown=countdown, max_retries=limit)
 
     def reject(self, requeue: bool) -> NoReturn:
         """Refuses the message."""
@@ -35,6 +41,14 @@ class Words:
     def ignore(self) -> NoReturn:
         """Ends with nothing recorded."""
         raise Ignore
+
+    def replace(self, signature: Any) -> NoReturn:
+        """Has a signature run in its place."""
+        raise self._task.replace(maybe_signature(signature, self._task.app))
+
+    def add_to_chord(self, signature: Any) -> None:
+        """Adds a signature to the chord that the task is a part of."""
+        self._task.add_to_chord(maybe_signature(signature, self._task.app))
 
     def progress(self, state: str, meta: Any) -> None:
         """Says how far it is."""

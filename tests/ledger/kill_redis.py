@@ -44,20 +44,17 @@ def observe(folder: Path, plan: Plan, total: int, chance: random.Random) -> Seen
         RedisServer(folder / "redis", durable=True) as server,
         PetioleDev(folder / "dev", resources(server.url, book)) as dev,
     ):
-        observer = Observer("127.0.0.1", server.port)
-        publisher = Publisher(server.url, chance, total, total / plan.estimate())
-        try:
-            faults = Faults(Dev(dev), server, publisher, observer, book, chance)
+        ours = Dev(dev)
+        with (
+            Observer("127.0.0.1", server.port) as observer,
+            Publisher(server.url, chance, total, total / plan.estimate()) as publisher,
+        ):
+            faults = Faults(ours, server, publisher, observer, book, chance)
             publisher.start()
             faults.run(plan)
             publisher.join()
             found = wait_for_all(server.client, publisher.submitted)
-        finally:
-            publisher.stop()
-            observer.stop()
-        code = dev.stop()
-        if code != 0:
-            print(f"petiole dev ended with {code}", file=sys.stderr)
+        ours.stop()
         return Seen(
             submitted=publisher.submitted,
             records=found,

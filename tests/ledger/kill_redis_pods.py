@@ -109,17 +109,15 @@ def observe(namespace: Namespace, total: int, chance: random.Random) -> Seen:
     until("all workers take tasks", lambda: len(pods.ready()) == 4, PATIENCE, every=0.5)
     with reached(namespace, REDIS, 6379) as (host, port):
         server, book = redis.Redis(host, port, db=WORK), redis.Redis(host, port, db=JOURNAL)
-        observer = Observer(host, port)
-        publisher = Publisher(f"redis://{host}:{port}/{WORK}", chance, total, total / ESTIMATE)
-        faults = Faults(pods, server, book, publisher, observer)
-        try:
+        with (
+            Observer(host, port) as observer,
+            Publisher(f"redis://{host}:{port}/{WORK}", chance, total, total / ESTIMATE) as publisher,
+        ):
+            faults = Faults(pods, server, book, publisher, observer)
             publisher.start()
             faults.run(chance)
             publisher.join()
             found = wait_for_all(server, publisher.submitted)
-        finally:
-            publisher.stop()
-            observer.stop()
         return Seen(
             submitted=publisher.submitted,
             records=found,

@@ -118,21 +118,18 @@ def observe(folder: Path, kills: int, total: int, chance: random.Random) -> Seen
         Peers(folder / "peers", QUEUE, server.url, book, VISIBILITY_TIMEOUT) as peers,
     ):
         until("the Celery workers take tasks", lambda: len(peers.victims()) == len(peers.peers), within=60)
-        observer = Observer("127.0.0.1", server.port)
-        publisher = Publisher(server.url, chance, total, total / estimate(kills), [QUEUE])
-        try:
-            faults = Faults(Dev(dev), peers, server, publisher, observer, chance)
+        ours = Dev(dev)
+        with (
+            Observer("127.0.0.1", server.port) as observer,
+            Publisher(server.url, chance, total, total / estimate(kills), [QUEUE]) as publisher,
+        ):
+            faults = Faults(ours, peers, server, publisher, observer, chance)
             publisher.start()
             faults.run(kills)
             publisher.join()
             wait_until_idle(server.client)
             found = wait_for_all(server.client, publisher.submitted, LAST_TASKS)
-        finally:
-            publisher.stop()
-            observer.stop()
-        code = dev.stop()
-        if code != 0:
-            print(f"petiole dev ended with {code}", file=sys.stderr)
+        ours.stop()
         return Seen(
             submitted=publisher.submitted,
             records=found,

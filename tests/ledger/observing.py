@@ -76,8 +76,10 @@ class Observer:
         """What was held when Redis was last there."""
         return self.snapshots[-1]
 
-    def stop(self) -> None:
-        """Ends the watching."""
+    def __enter__(self) -> "Observer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.ending.set()
         for thread in self.threads:
             thread.join()

@@ -55,8 +55,10 @@ class Publisher:
         """Waits until all are sent."""
         self.thread.join()
 
-    def stop(self) -> None:
-        """Sends no more."""
+    def __enter__(self) -> "Publisher":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.ending.set()
         if self.thread.is_alive():
             self.thread.join()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from dataclasses import dataclass
 
 import psutil
@@ -50,3 +51,9 @@ class Dev:
     def resume(self, victim: Victim) -> None:
         """SIGCONT."""
         os.kill(victim.worker, signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Ends all of it as Ctrl-C does, and tells when that was no clean end."""
+        code = self.dev.stop()
+        if code != 0:
+            print(f"petiole dev ended with {code}", file=sys.stderr)

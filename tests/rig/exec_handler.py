@@ -18,12 +18,22 @@ def work(bodies: Mapping[str, Callable[..., Any]]) -> int:
     """Runs the one task of this process and returns its exit code."""
     request = json.load(sys.stdin)
     try:
-        print(json.dumps(word.call(bodies[request["task"]], word.Task(request), request["args"], request["kwargs"])))
+        added: list[Mapping[str, Any]] = []
+        task = word.Task(request, progress, added.append)
+        print(json.dumps(word.call(bodies[request["task"]], task, request["args"], request["kwargs"])))
+        if added:
+            report({"add_to_chord": added})
         return 0
     except word.Word as said:
         return report({**said.members, **({"error": failure(said.error)} if said.error else {})})
     except Exception as error:
         return report({"error": failure(error)})
+
+
+def progress(state: str, meta: Any) -> None:
+    """Says how far the task is."""
+    with Path(os.environ["PETIOLE_PROGRESS"]).open("w") as pipe:
+        pipe.write(json.dumps({"state": state, "meta": meta}) + "\n")
 
 
 def failure(error: Exception) -> dict[str, str]:

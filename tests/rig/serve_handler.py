@@ -3,6 +3,7 @@
 Only Python's own library: a handler starts without site packages.
 """
 
+import io
 import json
 import os
 import pickle
@@ -30,6 +31,22 @@ def failure(kind: str, message: str, module: str) -> dict[str, str]:
 def raised(error: Exception) -> dict[str, str]:
     """The same of an exception as it is."""
     return failure(type(error).__name__, str(error), type(error).__module__)
+
+
+class Unpickler(pickle.Unpickler):
+    """Reads the pickle of a message without Celery: its signatures become the dictionaries that they are."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a pickle names."""
+        if module.startswith("celery."):
+            return lambda signature, *_: dict(signature)
+        return super().find_class(module, name)
+
+
+def unpickled(body: bytes) -> tuple[tuple[Any, Any], bytes]:
+    """The arguments of a pickled message, and what follows its task, as JSON."""
+    args, kwargs, embed = Unpickler(io.BytesIO(body)).load()
+    return (args, kwargs), json.dumps(embed).encode()
 
 
 class Connection:
@@ -92,20 +109,21 @@ class Handler:
         while run := self.runs.get():
             fields, payload = run
             attempt = fields["attempt"]
-            self.connection.send("started", {"attempt": attempt})
+            if fields.get("content") == "pickle":
+                payload, embed = unpickled(payload)
+                self.connection.send("started", {"attempt": attempt}, embed)
+            else:
+                self.connection.send("started", {"attempt": attempt})
             members, value = self.run(fields, payload)
             self.connection.send("result", {"attempt": attempt, **members}, json.dumps(value).encode())
 
-    def run(self, fields: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], Any]:
+    def run(self, fields: dict[str, Any], payload: Any) -> tuple[dict[str, Any], Any]:
         """Runs one task: what its `result` says beside the value, and the value."""
         try:
             if fields["task"] not in self.bodies:
                 unknown = {"type": "NotRegistered", "message": fields["task"], "module": "celery.exceptions"}
                 return {"error": unknown}, None
-            if fields.get("content") == "pickle":
-                args, kwargs, _embed = pickle.loads(payload)
-            else:
-                args, kwargs = json.loads(payload)
+            args, kwargs = json.loads(payload) if isinstance(payload, bytes) else payload
             with self.turn:
                 self.current = fields["attempt"]
             try:
@@ -116,7 +134,8 @@ class Handler:
         except KeyboardInterrupt:
             return {"error": failure("SoftTimeLimitExceeded", "", "billiard.exceptions")}, None
         except word.Word as said:
-            return {**said.members, **({"error": raised(said.error)} if said.error else {})}, None
+            members, payload = word.framed(said.members)
+            return {**members, **({"error": raised(said.error)} if said.error else {})}, payload
         except Exception as error:
             return {"error": raised(error)}, None
 
@@ -127,4 +146,7 @@ class Handler:
             progress = {"attempt": fields["attempt"], "state": state}
             self.connection.send("progress", progress, json.dumps(meta).encode())
 
-        return word.Task(fields, report)
+        def add(signature: Mapping[str, Any]) -> None:
+            self.connection.send("add_to_chord", {"attempt": fields["attempt"]}, json.dumps(signature).encode())
+
+        return word.Task(fields, report, add)

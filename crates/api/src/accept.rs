@@ -35,8 +35,8 @@ pub struct Accept {
     /// senders have.
     #[serde(default)]
     pub digest: Digest,
-    /// Whether messages that are not signed are refused, whatever else content has. What workers themselves send, such as
-    /// the next step of a chain, is not signed.
+    /// Whether messages that are not signed are refused, whatever else content has; requests of remote control, too. What
+    /// workers themselves send, such as the next step of a chain, is signed where their pool has signing.
     #[serde(default)]
     pub only_signed: bool,
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! - [`task_queue`] and [`worker_pool`]: the resources. [`accept`], [`connection`], [`duration`], [`rate`], [`retry`],
-//!   [`scaling`], [`template`]: what they are made of.
+//!   [`scaling`], [`signing`], [`template`]: what they are made of.
 //! - [`conditions`] and [`names`]: every word that leaves the operator.
 //! - [`crds`]: the resources' definitions, as `crds/` holds them. [`examples`]: objects that show how they are used.
 //! - [`check`] (feature `check`): what the API server would say of an object, without one.
@@ -27,6 +27,7 @@ pub mod names;
 pub mod rate;
 pub mod retry;
 pub mod scaling;
+pub mod signing;
 pub mod task_queue;
 pub mod template;
 pub mod worker_pool;

@@ -10,6 +10,7 @@ use crate::duration::{Duration, TimeLimit};
 use crate::rate::RateLimit;
 use crate::retry::Retry;
 use crate::scaling::{Decision, Scaled, Scaling};
+use crate::signing::Signing;
 use crate::template::PodTemplate;
 
 /// Workers that run the tasks of some queues in containers of one image.
@@ -135,6 +136,12 @@ pub struct WorkerPoolSpec {
     /// queue.
     #[serde(default)]
     pub accept: Accept,
+    /// By what those messages are signed that tasks of this pool send when they end: callbacks, errbacks, the next step of a
+    /// chain, the tasks of a group, a chord's body; and answers to signed requests of remote control. Without it they are not
+    /// signed, and no pool takes them that demands signatures. Who may send this pool messages that are not signed has what
+    /// follows them signed all the same: let it take signed ones alone (accept.onlySigned).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing: Option<Signing>,
     /// Where messages go that tasks of this pool send when they end (callbacks, errbacks, the next step of a chain, a
     /// chord's body) and that name no queue, as Celery's `task_routes`. An entry with the task's very name counts before
     /// patterns, and of patterns the first that fits. Without one a message goes to the queue of the task that sends it. A
@@ -381,6 +388,7 @@ impl Default for WorkerPoolSpec {
             serve: None,
             tasks: Vec::new(),
             accept: Accept::default(),
+            signing: None,
             routes: Vec::new(),
             events: false,
             time_limit: Self::default_time_limit(),

@@ -308,6 +308,21 @@ fn forms_of_messages_that_cannot_be_meant_are_refused() {
 }
 
 #[test]
+fn a_key_that_signs_has_a_certificate() {
+    let from = |key: &str| json!({ "secretKeyRef": { "name": "signer", "key": key } });
+    let signing = |signing: Value| exec_pool(json!({ "signing": signing }));
+    accepted(&signing(json!({ "keyFrom": from("tls.key"), "certificateFrom": from("tls.crt") })));
+    accepted(&signing(json!({ "keyFrom": from("a"), "certificateFrom": from("b"), "digest": "sha384" })));
+    let both =
+        json!({ "keyFrom": from("a"), "certificateFrom": from("b"), "key": "-----BEGIN PRIVATE KEY-----" });
+    refused(&signing(both), "signing.key: there is no such field");
+    let unread = |bad: Value| serde_json::from_value::<WorkerPool>(signing(bad)).unwrap_err().to_string();
+    assert!(unread(json!({ "keyFrom": from("a") })).contains("missing field `certificateFrom`"));
+    let md5 = json!({ "keyFrom": from("a"), "certificateFrom": from("b"), "digest": "md5" });
+    assert!(unread(md5).contains("unknown variant `md5`"));
+}
+
+#[test]
 fn a_route_leads_to_a_queue_that_can_have_that_name() {
     let routes = |queue: &str| exec_pool(json!({ "routes": [{ "task": "mail.*", "queue": queue }] }));
     accepted(&routes("mail"));

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use petiole_protocol::envelope::{Envelope, Malformed};
 use petiole_protocol::json::{self, Object, quote};
 use petiole_protocol::keys::priority_step;
+use petiole_protocol::message::NewBody;
 use petiole_protocol::redis::{mark_redelivered, with_header};
 use petiole_protocol::time;
 
@@ -26,9 +27,22 @@ pub(crate) fn id_in(raw: &[u8]) -> Option<String> {
 }
 
 /// The message as a retry: with so many tries before it, and not to run before this time. A task without a parent gets
-/// itself as one, as on Celery 5.7. A message of protocol 1 says all that in its body, which must be plain JSON.
-pub fn retry(raw: &[u8], until: Timestamp, retries: u32) -> Result<Vec<u8>, Malformed> {
+/// itself as one, as on Celery 5.7. A message of protocol 1 says all that in its body, which must be plain JSON. `body`
+/// is the new one, where its arguments change.
+pub fn retry(
+    raw: &[u8],
+    until: Timestamp,
+    retries: u32,
+    body: Option<&NewBody>,
+) -> Result<Vec<u8>, Malformed> {
     let mut envelope = Envelope::from_redis(raw)?;
+    let raw = match body {
+        None => Cow::Borrowed(raw),
+        Some(body) => {
+            body.put_in(&mut envelope);
+            Cow::Owned(envelope.to_redis())
+        }
+    };
     let (retries, eta) = (retries.to_string(), quote(&time::print(until)));
     let present = |name| envelope.headers.get(name).filter(|value| *value != "null");
     if present("task").is_none() {
@@ -39,7 +53,7 @@ pub fn retry(raw: &[u8], until: Timestamp, retries: u32) -> Result<Vec<u8>, Malf
         envelope.body = body.as_str().to_owned().into();
         return Ok(envelope.to_redis());
     }
-    let raw = with_header(raw, "retries", &retries)?;
+    let raw = with_header(&raw, "retries", &retries)?;
     let raw = with_header(&raw, "eta", &eta)?;
     match (present("parent_id"), present("id")) {
         (None, Some(id)) => with_header(&raw, "parent_id", id),
@@ -67,6 +81,8 @@ pub fn step(raw: &[u8], steps: &[u8]) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use petiole_protocol::message::{Arguments, Message};
+
     use super::*;
 
     const RAW: &[u8] =
@@ -81,7 +97,7 @@ mod tests {
     #[test]
     fn a_retry_says_how_often_when_and_by_whom_and_changes_nothing_else() {
         let until = "2026-11-21T10:25:14.0754321Z".parse().unwrap();
-        let again = |raw: &str| String::from_utf8(retry(raw.as_bytes(), until, 1).unwrap()).unwrap();
+        let again = |raw: &str| String::from_utf8(retry(raw.as_bytes(), until, 1, None).unwrap()).unwrap();
         let raw = r#"{"body":"W10=", "headers": {"task": "a", "id": "x", "x-a" :[NaN], "eta": null, "retries": 0, "parent_id": null}, "properties":{"priority":5 }}"#;
         let eta = r#""2026-11-21T10:25:14.075432+00:00""#;
         let expected = raw
@@ -101,18 +117,33 @@ mod tests {
     }
 
     #[test]
+    fn a_retry_may_have_other_arguments() {
+        let envelope = Envelope {
+            headers: Object::read(br#"{"task": "a", "id": "x"}"#).unwrap(),
+            content_type: Some("application/json".to_owned()),
+            body: "[[1], {}, {}]".into(),
+            ..Envelope::default()
+        };
+        let arguments = Arguments { args: Some("[2]".to_owned()), kwargs: None };
+        let body = Message::read(&envelope).unwrap().with_arguments(&arguments).unwrap();
+        let again = retry(&envelope.to_redis(), Timestamp::UNIX_EPOCH, 1, Some(&body)).unwrap();
+        let again = Message::read(&Envelope::from_redis(&again).unwrap()).unwrap();
+        assert_eq!((again.args(), again.retries, again.id.as_str()), ("[2]", 1, "x"));
+    }
+
+    #[test]
     fn a_retry_of_protocol_1_says_it_in_its_body() {
         let until = Timestamp::UNIX_EPOCH;
         let body = br#"{"task": "a", "id": "x", "retries": 2, "args": [NaN], "eta": null}"#;
         let envelope = Envelope { body: body.to_vec().into(), ..Envelope::default() };
-        let again = Envelope::from_redis(&retry(&envelope.to_redis(), until, 3).unwrap()).unwrap();
+        let again = Envelope::from_redis(&retry(&envelope.to_redis(), until, 3, None).unwrap()).unwrap();
         assert_eq!(
             &again.body[..],
             br#"{"task": "a", "id": "x", "retries": 3, "args": [NaN], "eta": "1970-01-01T00:00:00.000000+00:00"}"#
         );
         let pickled = Envelope { body: b"\x80\x02}q"[..].into(), ..Envelope::default() };
-        assert!(retry(&pickled.to_redis(), until, 1).is_err());
-        assert!(retry(b"no message", until, 1).is_err());
+        assert!(retry(&pickled.to_redis(), until, 1, None).is_err());
+        assert!(retry(b"no message", until, 1, None).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jiff::Timestamp;
+use petiole_protocol::message::NewBody;
 use petiole_results::Record;
 use petiole_results::chord::{ChordClaim, ChordPart, ChordStart};
 
@@ -128,13 +129,15 @@ pub enum Disposition {
     /// Out of its queue until this time.
     Park(Timestamp),
     /// Out of its queue until this time, to be run as a retry: with this count of tries before it, and the time as
-    /// its `eta`. Everything else in it stays as it came. One that cannot be changed so (protocol 1 in another form
+    /// its `eta`. Everything else in it stays as it came, but for a body with other arguments. One that cannot be changed so (protocol 1 in another form
     /// than plain JSON) goes to the dead-letter queue.
     Retry {
         /// When it may run.
         until: Timestamp,
         /// How many times it was tried then.
         retries: u32,
+        /// What it says in place of the body that it came with.
+        body: Option<Box<NewBody>>,
     },
 }
 

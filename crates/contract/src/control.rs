@@ -57,6 +57,9 @@ pub struct Start {
     pub label: String,
     /// Bytes of captured output, and of the report, that are kept at most; one more and `cut` says so.
     pub limit: usize,
+    /// It gets a pipe to say how far it is: [`crate::exec::PROGRESS`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub progress: bool,
 }
 
 /// What becomes of a process' standard output.
@@ -79,6 +82,18 @@ pub enum FromRunner {
         version: u32,
         /// [`RUNNER`].
         handler: String,
+    },
+    /// A process has said how far it is. The payload is the line that it has written.
+    Progress {
+        /// Which process.
+        process: u64,
+    },
+    /// A process was started. Said before anything else of it.
+    Started {
+        /// Which process.
+        process: u64,
+        /// Its id, as its container sees it.
+        pid: u32,
     },
     /// A process has ended, or could not be started. The payload is its captured output and its report.
     Exited(Exited),

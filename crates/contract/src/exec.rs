@@ -62,6 +62,15 @@ pub const TRACESTATE: &str = "TRACESTATE";
 pub const BAGGAGE: &str = "BAGGAGE";
 /// Environment variable: path of a file that the task may write its [`Report`] to. The runner sets it.
 pub const RESULT: &str = "PETIOLE_RESULT";
+/// Environment variable: path of a named pipe that the task may write its states to, a line of JSON for each
+/// (Celery's `update_state`): `{"state": "PROGRESS", "meta": {"done": 3}}`. The runner sets it where [`Start::progress`]
+/// says so.
+///
+/// [`Start::progress`]: crate::control::Start::progress
+pub const PROGRESS: &str = "PETIOLE_PROGRESS";
+
+/// The longest line that is taken from the pipe of [`PROGRESS`].
+pub const PROGRESS_LINE: usize = 64 * 1024;
 
 /// The longest argument or environment value that Linux takes (`MAX_ARG_STRLEN`, less the final NUL byte).
 pub const MAX_ARGUMENT: usize = 128 * 1024 - 1;
@@ -128,18 +137,43 @@ pub struct Report {
     pub error: Option<Failure>,
     /// The task wants to be tried again, whatever its exit code is; `error` is why.
     #[serde(default)]
-    pub retry: Option<Retry>,
+    pub retry: Option<RetryChanged>,
     /// The task rejects the message.
     #[serde(default)]
     pub reject: Option<Reject>,
     /// The task is to be forgotten.
     #[serde(default)]
     pub ignore: bool,
+    /// What the task adds to the chord that it is a part of, when it succeeds: signatures, in Celery's JSON.
+    #[serde(default)]
+    pub add_to_chord: Vec<Box<serde_json::value::RawValue>>,
+    /// The signature that takes the task's place, in Celery's JSON.
+    #[serde(default)]
+    pub replace: Option<Box<serde_json::value::RawValue>>,
 }
 
 impl Report {
     /// What the task asked for instead of an end.
     pub fn instead(&self) -> Option<Instead> {
-        Instead::of(self.retry, self.reject, self.ignore)
+        let retry = self.retry.as_ref().map(|retry| Retry { countdown: retry.countdown, max: retry.max });
+        Instead::of(retry, self.reject, self.ignore, self.replace.is_some())
     }
+}
+
+/// `retry` of a [`Report`]: a [`Retry`], and the arguments of the next try where they are others. In mode `Serve` these
+/// are the payload of the `result`.
+#[derive(Debug, Default, Deserialize)]
+pub struct RetryChanged {
+    /// [`Retry::countdown`].
+    #[serde(default)]
+    pub countdown: Option<f64>,
+    /// [`Retry::max`].
+    #[serde(default)]
+    pub max: Option<u32>,
+    /// The positional arguments: a list. Those of this try when it is not said.
+    #[serde(default)]
+    pub args: Option<Box<serde_json::value::RawValue>>,
+    /// The keyword arguments: an object. Those of this try when it is not said.
+    #[serde(default)]
+    pub kwargs: Option<Box<serde_json::value::RawValue>>,
 }

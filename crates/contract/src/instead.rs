@@ -1,7 +1,7 @@
-//! What a task's own code may ask for instead of an end: to be tried again, rejected, or ignored.
+//! What a task's own code may ask for instead of an end: to be tried again, rejected, ignored, or replaced.
 //!
 //! The same members stand in a `Serve` result and in an `Exec` report file. Of several, the first of these counts:
-//! `retry`, `reject`, `ignore`.
+//! `retry`, `reject`, `ignore`, `replace`.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,11 +34,14 @@ pub enum Instead {
     Reject(Reject),
     /// To be forgotten: acknowledged, with nothing recorded (Celery's `Ignore`).
     Ignore,
+    /// To have a signature run in its place (Celery's `self.replace`).
+    Replace,
 }
 
 impl Instead {
-    /// Reads the three members.
-    pub fn of(retry: Option<Retry>, reject: Option<Reject>, ignore: bool) -> Option<Self> {
-        retry.map(Self::Retry).or(reject.map(Self::Reject)).or(ignore.then_some(Self::Ignore))
+    /// Reads the members.
+    pub fn of(retry: Option<Retry>, reject: Option<Reject>, ignore: bool, replace: bool) -> Option<Self> {
+        let last = || replace.then_some(Self::Replace);
+        retry.map(Self::Retry).or(reject.map(Self::Reject)).or(ignore.then_some(Self::Ignore)).or_else(last)
     }
 }

@@ -35,6 +35,9 @@ pub struct Pool {
     /// What of a message's forms is read (Celery's `accept_content`).
     #[serde(default, skip_serializing_if = "Accept::is_default")]
     pub accept: Accept,
+    /// By what those messages are signed that tasks of this pool send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing: Option<Signing>,
     /// Where messages go that tasks of this pool send and that name no queue (Celery's `task_routes`): an entry with the
     /// task's very name counts before patterns, and of patterns the first that fits. Where none does, to the queue of the
     /// task that sends them.
@@ -104,6 +107,18 @@ impl Default for Accept {
     fn default() -> Self {
         Self { content: vec!["json".to_owned()], certificates: None, digest: None, only_signed: false }
     }
+}
+
+/// By what messages are signed (Celery's `security_key`, `security_certificate`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Signing {
+    /// A file with the private key: RSA, in PEM, without a password. It is read again when it changes.
+    pub key: PathBuf,
+    /// A file with its certificate, in PEM: receivers know the signer by it.
+    pub certificate: PathBuf,
+    /// The hash under the signatures, by its name in Celery's `security_digest`.
+    pub digest: String,
 }
 
 /// Where a task's messages go that name no queue.

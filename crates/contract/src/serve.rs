@@ -85,7 +85,8 @@ pub struct Run<'a> {
 pub enum FromHandler {
     /// The first frame.
     Hello(Hello),
-    /// The task's code is about to run. A run that is lost before this frame was never attempted.
+    /// The task's code is about to run. A run that is lost before this frame was never attempted. Of a pickled run the
+    /// payload may be the pickle's `embed` as JSON, so that the worker knows what follows the task.
     Started {
         /// Which run.
         attempt: u64,
@@ -98,7 +99,14 @@ pub enum FromHandler {
         /// The state's name, such as `PROGRESS`. None of Celery's ready states.
         state: String,
     },
-    /// The run has ended. Without `error` the payload is its value as JSON (an empty payload is `null`).
+    /// The task adds to the chord that it is a part of (Celery's `add_to_chord`), when it succeeds. The payload is a
+    /// signature, in Celery's JSON. Said once for each.
+    AddToChord {
+        /// Which run.
+        attempt: u64,
+    },
+    /// The run has ended. Without `error` the payload is its value as JSON (an empty payload is `null`). With `retry` it
+    /// is what the next try is called with, `[args, kwargs]`, where that changes; what is `null` stays.
     Result(RunResult),
     /// The runs that are given back unstarted.
     Recalled {
@@ -143,12 +151,15 @@ pub struct RunResult {
     /// It is to be forgotten.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ignore: bool,
+    /// Another task takes its place: the payload is a signature, in Celery's JSON.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replace: bool,
 }
 
 impl RunResult {
     /// What the task asked for instead of an end.
     pub fn instead(&self) -> Option<Instead> {
-        Instead::of(self.retry, self.reject, self.ignore)
+        Instead::of(self.retry, self.reject, self.ignore, self.replace)
     }
 }
 

@@ -128,9 +128,14 @@ fn frames_from_a_handler_keep_their_spelling() {
             r#"{"result":{"attempt":7,"ignore":true}}"#,
         ),
         (
+            FromHandler::Result(RunResult { attempt: 7, replace: true, ..RunResult::default() }),
+            r#"{"result":{"attempt":7,"replace":true}}"#,
+        ),
+        (
             FromHandler::Progress { attempt: 7, state: "PROGRESS".to_owned() },
             r#"{"progress":{"attempt":7,"state":"PROGRESS"}}"#,
         ),
+        (FromHandler::AddToChord { attempt: 7 }, r#"{"add_to_chord":{"attempt":7}}"#),
         (FromHandler::Recalled { attempts: vec![8] }, r#"{"recalled":{"attempts":[8]}}"#),
     ] {
         assert_eq!(header(&frame), json);
@@ -165,6 +170,10 @@ fn a_peers_fields_that_we_do_not_know_are_ignored() {
     );
     assert_eq!(read::<ToRunner>(r#"{"kill_all":{"new":1}}"#), ToRunner::KillAll {});
     assert_eq!(
+        read::<FromRunner>(r#"{"started":{"process":7,"new":1,"pid":12}}"#),
+        FromRunner::Started { process: 7, pid: 12 }
+    );
+    assert_eq!(
         read::<FromRunner>(r#"{"exited":{"process":7,"new":1,"status":{"code":3}}}"#),
         FromRunner::Exited(Exited {
             process: 7,
@@ -185,6 +194,7 @@ fn a_peers_fields_that_we_do_not_know_are_ignored() {
             output: Output::Capture,
             label: "l".to_owned(),
             limit: 9,
+            progress: false,
         })
     );
     let report: Report = serde_json::from_str(r#"{"new":1,"result":[1,  2]}"#).unwrap();
@@ -211,7 +221,8 @@ fn of_several_wishes_the_first_counts() {
     let (retry, reject) = (Retry { countdown: None, max: None }, Reject { requeue: false });
     assert_eq!(report(r#"{"ignore":true,"reject":{},"retry":{}}"#), Some(Instead::Retry(retry)));
     assert_eq!(report(r#"{"ignore":true,"reject":{}}"#), Some(Instead::Reject(reject)));
-    assert_eq!(report(r#"{"ignore":true}"#), Some(Instead::Ignore));
+    assert_eq!(report(r#"{"ignore":true,"replace":{}}"#), Some(Instead::Ignore));
+    assert_eq!(report(r#"{"replace":{}}"#), Some(Instead::Replace));
     assert_eq!(report("{}"), None);
 }
 

@@ -7,10 +7,12 @@ mod wire;
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
 use petiole_protocol::control::{Answer, Broadcast, Command, Reply, Request};
 use petiole_protocol::envelope::Envelope;
 use petiole_protocol::json::{self, Object};
 use petiole_protocol::keys::{self, BrokerKeys};
+use petiole_protocol::message::Accept;
 use proptest::prelude::*;
 
 use shapes::{active_queues, infos, our_tasks, queried, scheduled, stats};
@@ -21,7 +23,8 @@ const NODE: &str = "worker@host";
 fn requests() -> Vec<(Capture, Request)> {
     let captures = Capture::all("control").into_iter();
     let requests = captures.map(|capture| {
-        let request = Request::read(&capture.envelope("request")).unwrap();
+        let request =
+            Request::read(&capture.envelope("request"), &Accept::default(), Timestamp::UNIX_EPOCH).unwrap();
         (capture, request)
     });
     let requests: Vec<_> = requests.collect();
@@ -274,13 +277,13 @@ proptest! {
     fn no_body_of_a_request_is_too_strange(body in ".{0,200}", method in "[a-z_]{1,20}", value in ".{0,40}") {
         let mut envelope = Envelope { content_type: Some("application/json".to_owned()), ..Envelope::default() };
         envelope.body = body.into_bytes().into();
-        let _ = Request::read(&envelope);
+        let _ = Request::read(&envelope, &Accept::default(), Timestamp::UNIX_EPOCH);
         let _ = Reply::read(&envelope);
         let quoted = json::quote(&value);
         for value in [&*value, &quoted] {
             let body = format!(r#"{{"method": "{method}", "pattern": {value}, "matcher": "pcre", "destination": [{value}]}}"#);
             envelope.body = body.into_bytes().into();
-            if let Ok(request) = Request::read(&envelope) {
+            if let Ok(request) = Request::read(&envelope, &Accept::default(), Timestamp::UNIX_EPOCH) {
                 request.selects(NODE);
             }
         }

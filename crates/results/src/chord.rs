@@ -11,6 +11,8 @@
 
 use std::time::Duration;
 
+use petiole_protocol::json::quote;
+
 /// How long a claim lasts unless it is extended: Celery's for its default `result_chord_join_timeout`. It is shorter
 /// than a worker's lease, so that a message that comes back after its worker died finds its claim run out, also
 /// when it comes back to a worker of Celery's.
@@ -44,6 +46,8 @@ pub struct ChordPart {
     pub index: Option<u64>,
     /// The JSON text `[1, "<task id>", "<state>", <result>]`, which the body's argument is made of.
     pub member: String,
+    /// Ids of tasks that it has added to the chord: it waits for these too. Each adds once, however often that is said.
+    pub adds: Vec<String>,
     /// How long is waited for the other parts, counted anew from this one; for ever, when it is absent.
     pub expires: Option<Duration>,
     /// How long the claim lasts, if this part completes the chord: [`CLAIM`].
@@ -57,6 +61,12 @@ impl ChordPart {
     /// Where it stands among the parts: parts without a place are last.
     pub fn score(&self) -> String {
         self.index.map_or_else(|| "+inf".to_owned(), |index| index.to_string())
+    }
+
+    /// [`Self::adds`] for a script: a JSON array, or nothing where there are none.
+    pub fn added(&self) -> String {
+        let ids: Vec<_> = self.adds.iter().map(|id| quote(id)).collect();
+        if ids.is_empty() { String::new() } else { format!("[{}]", ids.join(", ")) }
     }
 
     /// Its name among the parts that were counted (Celery's).
@@ -111,6 +121,7 @@ mod tests {
             task_id: "t".to_owned(),
             index,
             member: String::new(),
+            adds: Vec::new(),
             expires: None,
             claim: CLAIM,
             token: "1".to_owned(),

@@ -29,6 +29,7 @@ mod orphans;
 mod outbox;
 mod process;
 mod program;
+mod progress;
 mod report;
 mod runner;
 mod signals;

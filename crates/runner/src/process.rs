@@ -18,12 +18,13 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use petiole_contract::control::{Exited, Output, Start, Status};
-use petiole_contract::exec::{RESULT, STDERR_TAIL};
+use petiole_contract::exec::{PROGRESS, RESULT, STDERR_TAIL};
 use petiole_contract::frame::MAX_PAYLOAD;
 use petiole_contract::serve::SOCKET;
 
 use crate::log::Log;
 use crate::outbox::Outbox;
+use crate::progress::{Progress, Said};
 use crate::stream::Stream;
 use crate::{program, report, signals};
 
@@ -37,6 +38,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) socket: &'a Path,
     /// Where it may write its report.
     pub(crate) report: PathBuf,
+    /// Where it may say how far it is.
+    pub(crate) progress: Option<Progress>,
 }
 
 /// One of a process' pipes.
@@ -45,6 +48,7 @@ pub(crate) enum Pipe {
     Input,
     Output,
     Error,
+    Progress,
 }
 
 #[derive(Debug)]
@@ -57,6 +61,7 @@ pub(crate) struct Process {
     input: Option<(ChildStdin, Outbox)>,
     output: Stream<ChildStdout>,
     error: Stream<ChildStderr>,
+    progress: Option<Progress>,
     report: PathBuf,
     limit: usize,
     ended: Option<(Status, Instant)>,
@@ -73,8 +78,8 @@ impl Process {
         payload: Vec<u8>,
         surroundings: Surroundings<'_>,
     ) -> Result<Self, String> {
-        let Surroundings { socket, report } = surroundings;
-        let (mut child, group) = spawn(start, socket, &report)?;
+        let (mut child, group) = spawn(start, &surroundings)?;
+        let Surroundings { socket: _, report, progress } = surroundings;
         let limit = start.limit.min(MAX_PAYLOAD / 2);
         let pipes = || -> nix::Result<_> {
             let input = child.stdin.take().filter(|_| !payload.is_empty());
@@ -97,6 +102,7 @@ impl Process {
                 input,
                 output,
                 error,
+                progress,
                 report,
                 limit,
                 ended: None,
@@ -158,15 +164,33 @@ impl Process {
         let any = self.has_ended();
         let output = self.output.readable(log, any).map(|pipe| (Pipe::Output, pipe, PollFlags::POLLIN));
         let error = self.error.readable(log, any).map(|pipe| (Pipe::Error, pipe, PollFlags::POLLIN));
-        [input, output, error].into_iter().flatten()
+        // How far it was before its end is no news after it.
+        let progress = self.progress.as_ref().filter(|_| !any).and_then(Progress::readable);
+        let progress = progress.map(|pipe| (Pipe::Progress, pipe, PollFlags::POLLIN));
+        [input, output, error, progress].into_iter().flatten()
     }
 
-    /// A pipe is ready: reads or writes once.
-    pub(crate) fn ready(&mut self, pipe: Pipe, scratch: &mut [u8], log: &mut Log) {
+    /// A pipe is ready: reads or writes once. Returns what the process has said of how far it is.
+    pub(crate) fn ready(
+        &mut self,
+        pipe: Pipe,
+        scratch: &mut [u8],
+        log: &mut Log,
+        now: Instant,
+    ) -> Option<Said> {
         match pipe {
             Pipe::Input => self.write(),
             Pipe::Output => self.output.read(scratch, log),
             Pipe::Error => self.error.read(scratch, log),
+            Pipe::Progress => return self.progress.as_mut()?.read(scratch, now),
+        }
+        None
+    }
+
+    /// Time has passed.
+    pub(crate) fn due(&mut self, now: Instant) {
+        if let Some(progress) = &mut self.progress {
+            progress.due(now);
         }
     }
 
@@ -183,9 +207,12 @@ impl Process {
         }
     }
 
-    /// When [`Process::is_finished`] has to be asked again at the latest.
+    /// When [`Process::is_finished`] or [`Process::due`] has to be called again at the latest.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.ended.as_ref().map(|(_, deadline)| *deadline)
+        match &self.ended {
+            Some((_, deadline)) => Some(*deadline),
+            None => self.progress.as_ref().and_then(Progress::deadline),
+        }
     }
 
     /// Nothing of it is left, or nothing more is waited for.
@@ -232,7 +259,8 @@ fn is_end(seen: nix::Result<WaitStatus>) -> bool {
     !matches!(seen, Ok(WaitStatus::StillAlive) | Err(Errno::EINTR))
 }
 
-fn spawn(start: &Start, socket: &Path, report: &Path) -> Result<(Child, Pid), String> {
+fn spawn(start: &Start, surroundings: &Surroundings<'_>) -> Result<(Child, Pid), String> {
+    let Surroundings { socket, report, progress } = surroundings;
     let name = start.command.first().map_or("", String::as_str);
     let own = start.env.iter().rev().find(|(key, _)| key == "PATH").map(|(_, value)| OsString::from(value));
     let program = program::find(name, own.or_else(|| std::env::var_os("PATH")).as_deref())?;
@@ -243,6 +271,7 @@ fn spawn(start: &Start, socket: &Path, report: &Path) -> Result<(Child, Pid), St
         .env(SOCKET, socket)
         .envs(start.env.iter().map(|(key, value)| (key, value)))
         .env(RESULT, report)
+        .envs(progress.as_ref().map(|progress| (PROGRESS, progress.path())))
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -53,6 +53,11 @@ impl Reports {
         &self.folder
     }
 
+    /// Where a process may say how far it is.
+    pub(crate) fn progress(&self, process: u64) -> PathBuf {
+        self.folder.join(format!("{process}.progress"))
+    }
+
     /// Where a process may write its report.
     pub(crate) fn path(&self, process: u64) -> PathBuf {
         self.folder.join(process.to_string())

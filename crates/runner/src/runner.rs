@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 use petiole_contract::control::{Exited, FromRunner, Start, ToRunner};
+use petiole_contract::exec::{PROGRESS, PROGRESS_LINE};
 
 use crate::connection::Lost;
 use crate::link::Link;
 use crate::log::Log;
 use crate::process::{Process, Surroundings, not_started};
+use crate::progress::{Progress, Said};
 use crate::report::{NoFolder, Reports};
 use crate::signals::Signals;
 use crate::wait::{Ready, Waiting};
@@ -123,12 +125,26 @@ impl Runner {
             }
             Ready::Worker => self.listen(now),
             Ready::Process(process, pipe) => {
-                if let Some(running) = self.processes.get_mut(&process) {
-                    running.ready(pipe, scratch, &mut self.log);
+                if let Some(running) = self.processes.get_mut(&process)
+                    && let Some(said) = running.ready(pipe, scratch, &mut self.log, now)
+                {
+                    self.pass_on(process, said);
                 }
             }
         }
         Ok(())
+    }
+
+    /// A process has said how far it is.
+    fn pass_on(&mut self, process: u64, said: Said) {
+        match said {
+            Said::Line(line) => {
+                self.link.send(&FromRunner::Progress { process }, &line);
+            }
+            Said::TooLong => self.log.say(&format!(
+                "process {process} wrote a line of more than {PROGRESS_LINE} bytes to {PROGRESS}, which is passed over"
+            )),
+        }
     }
 
     fn listen(&mut self, now: Instant) {
@@ -165,11 +181,17 @@ impl Runner {
             None => Err("there is no folder for result files".to_owned()),
             Some(reports) => {
                 let report = reports.path(start.process);
-                Process::start(start, payload, Surroundings { socket: &self.socket, report })
+                let progress = start.progress.then(|| Progress::make(reports.progress(start.process)));
+                let progress = progress.and_then(|made| {
+                    made.inspect_err(|error| self.log.say(&format!("{PROGRESS} is not there: {error}"))).ok()
+                });
+                Process::start(start, payload, Surroundings { socket: &self.socket, report, progress })
             }
         };
         match started {
             Ok(process) => {
+                let pid = process.pid().as_raw().unsigned_abs();
+                self.link.send(&FromRunner::Started { process: start.process, pid }, &[]);
                 self.processes.insert(start.process, process);
             }
             Err(why) => self.tell(not_started(start.process, why), &[]),
@@ -305,6 +327,7 @@ impl Runner {
 
     /// Does what its time has come for.
     fn due(&mut self, now: Instant) -> Result<(), RunError> {
+        self.processes.values_mut().for_each(|running| running.due(now));
         if self.link.is_silent(now) {
             // What it has said may not have been read, where it is the runner that was held up.
             self.listen(now);

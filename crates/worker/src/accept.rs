@@ -8,6 +8,8 @@ use petiole_protocol::message::{Accept, NotAcceptable};
 use petiole_protocol::serial::Serializer;
 use petiole_protocol::signed::{BadCertificate, Certificates, Digest};
 
+use crate::signing::Signing;
+
 /// Why a worker cannot read what its pool's file asks for.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
@@ -47,6 +49,15 @@ pub enum AcceptError {
     /// A command gets JSON.
     #[error("pickle is for handlers that take it, and mode Exec has none: leave it out of accept.content")]
     PickleInExec,
+}
+
+/// Which forms messages have.
+#[derive(Debug, Clone, Default)]
+pub struct Forms {
+    /// Those that are read.
+    pub accept: Accept,
+    /// Signs what is sent.
+    pub signing: Option<Arc<Signing>>,
 }
 
 /// Reads the certificates that the pool's file names, and says what messages are read.

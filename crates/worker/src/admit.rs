@@ -14,7 +14,7 @@ use petiole_broker::{Delivery, Start};
 use petiole_contract::pool::{self, Mode, Pool, RetryPolicy};
 use petiole_contract::template::{ParseError, Template};
 use petiole_process::log::Chain;
-use petiole_protocol::canvas::builtin::{Builtin, Mapping, accumulate, chain};
+use petiole_protocol::canvas::builtin::{Builtin, Mapping, Unlock, accumulate, chain};
 use petiole_protocol::control::{InvalidRate, NoPattern, RateLimit};
 use petiole_protocol::message::{Accept, Message};
 use petiole_protocol::record::Exception;
@@ -36,6 +36,8 @@ pub enum Admission {
     Limited(Box<Work>, Start),
     /// It is one of Celery's own, and has ended without running.
     Ended(Box<Work>, Outcome),
+    /// It is `celery.chord_unlock`: this chord's header is looked at.
+    Unlock(Box<Work>, Box<Unlock>),
     /// It waits on the broker until then.
     Hold(Timestamp, Box<Message>),
     /// It does not run.
@@ -100,6 +102,8 @@ pub struct Admit {
     plans: HashMap<String, Arc<Plan>>,
     /// How a task runs that is not listed; not at all in `Exec` mode, where nobody knows its command.
     unlisted: Option<Arc<Plan>>,
+    /// There is a result store.
+    stores: bool,
     /// By the queue's index.
     queues: Vec<Queue>,
     defaults: pool::Limits,
@@ -130,6 +134,7 @@ impl Admit {
             accept,
             plans: pool.tasks.iter().map(plan).collect::<Result<_, _>>()?,
             unlisted: matches!(pool.mode, Mode::Serve { .. }).then(Arc::default),
+            stores: pool.results.is_some(),
             queues: pool.queues.iter().map(queue).collect(),
             defaults: pool.defaults.clone(),
             set: HashMap::new(),
@@ -304,10 +309,14 @@ impl Admit {
             Builtin::BackendCleanup => ended(message, Outcome::Success(Bytes::from_static(b"null"))),
             Builtin::Chain => failed(message, chain()),
             Builtin::Chord | Builtin::Chunks | Builtin::Group => ended(message, Outcome::Expanded(builtin)),
-            Builtin::ChordUnlock => {
-                let why = "the stores of this release count chords themselves, and nobody unlocks them";
-                failed(message, Exception::new("builtins", "NotImplementedError", why))
-            }
+            Builtin::ChordUnlock if !self.stores => failed(message, Exception::no_result_store()),
+            Builtin::ChordUnlock => match Unlock::read(&message) {
+                Ok(unlock) => {
+                    let work = work(message, &Arc::default(), None, Limits::default());
+                    Admission::Unlock(work, Box::new(unlock))
+                }
+                Err(error) => failed(message, error.exception()),
+            },
             Builtin::Map | Builtin::Starmap => {
                 let mut mapping = match Mapping::read(&message, builtin == Builtin::Starmap) {
                     Ok(mapping) => mapping,

@@ -8,6 +8,7 @@ use petiole_broker::{Delivery, Disposition, Settlement, Tag};
 use crate::admit::{Admission, Discarded};
 use crate::drain::Drain;
 use crate::run::{Effects, Ended};
+use crate::settle::Unlocking;
 use crate::worker::Worker;
 
 impl Worker {
@@ -26,6 +27,10 @@ impl Worker {
                 let ended = Ended { tag, work, outcome, took: None };
                 self.control.events.received(&ended.work.message, wall);
                 self.ended(ended, wall);
+            }
+            Admission::Unlock(work, unlock) => {
+                self.control.events.received(&work.message, wall);
+                self.unlock(tag, Unlocking { work, unlock: *unlock });
             }
             Admission::Limited(work, start) => {
                 self.control.events.received(&work.message, wall);

@@ -7,9 +7,10 @@
 //!   broker   look     whether the messages of settlements that begin or finish chords are still ours
 //!   store    extend   the claims of chords whose body is to be sent: one that is lost ends its settlement here
 //!   store    start    chords that begin
+//!   store    part     parts that add to their chord, before what they add can end
 //!   broker   send     follow-ups; the messages stay held. What was lost, or is refused, ends here
 //!   store    store    records
-//!   store    part     parts of chords: one that has completed its chord ends here, and its message stays held
+//!   store    part     parts of chords, those too: one that has completed its chord ends here, and its message stays held
 //!   store    finish   chords whose body was sent
 //!   broker   settle   what becomes of the messages
 //! ```
@@ -158,6 +159,7 @@ impl Apart<'_> {
         self.look(&mut ended).await?;
         self.extend(&mut ended).await?;
         self.start(&ended).await?;
+        self.grow(&ended).await?;
         self.send(&mut ended).await?;
         self.records(&ended).await?;
         self.count(&mut ended).await?;
@@ -173,7 +175,7 @@ impl Apart<'_> {
     }
 
     async fn look(&self, ended: &mut [Option<Settled>]) -> Option<()> {
-        let all = self.open(ended, |it| !it.starts.is_empty() || it.finish.is_some());
+        let all = self.open(ended, |it| !it.starts.is_empty() || it.finish.is_some() || grows(it));
         self.ask(ended, &all, |it| Settlement::new(it.tag, held(it))).await
     }
 
@@ -191,6 +193,15 @@ impl Apart<'_> {
         let starts: Vec<_> =
             self.each(ended, stored).flat_map(|(_, settlement)| settlement.starts.clone()).collect();
         if starts.is_empty() { Some(()) } else { self.again(|| self.store.chord_start(&starts)).await }
+    }
+
+    /// Counts the parts that add to their chord. They are counted again later on, which is then answered.
+    async fn grow(&self, ended: &[Option<Settled>]) -> Option<()> {
+        let parts: Vec<_> = self.each(ended, grows).filter_map(|(_, it)| it.chord.clone()).collect();
+        if !parts.is_empty() {
+            self.again(|| self.store.chord_part(&parts)).await?;
+        }
+        Some(())
     }
 
     async fn send(&self, ended: &mut [Option<Settled>]) -> Option<()> {
@@ -289,6 +300,11 @@ impl Apart<'_> {
 fn stored(settlement: &Settlement) -> bool {
     let Settlement { tag: _, starts, sends: _, records, chord, finish, disposition: _ } = settlement;
     !starts.is_empty() || !records.is_empty() || chord.is_some() || finish.is_some()
+}
+
+/// Whether its part adds to the chord.
+fn grows(settlement: &Settlement) -> bool {
+    settlement.chord.as_ref().is_some_and(|part| !part.adds.is_empty())
 }
 
 /// The disposition under which its message stays as it is.

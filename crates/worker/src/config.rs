@@ -13,11 +13,12 @@ use petiole_process::ready::Readiness;
 use petiole_process::shutdown::{ListenError, Stop};
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::{AcceptError, accept};
+use crate::accept::{AcceptError, Forms, accept};
 use crate::admit::PoolError;
 use crate::lease::LeaseError;
 use crate::metrics::Metrics;
 use crate::redis::RedisConnect;
+use crate::signing::{Signing, SigningError};
 use crate::socket::SocketError;
 use crate::worker::Worker;
 
@@ -80,6 +81,9 @@ pub enum WorkerError {
     /// The forms of messages that it asks for cannot be read.
     #[error("failed to prepare what messages are read")]
     Accept(#[source] AcceptError),
+    /// The key that signs what is sent cannot be used.
+    #[error("failed to prepare what is signed")]
+    Signing(#[source] SigningError),
     /// A task in it cannot be run.
     #[error("failed to prepare the pool's tasks")]
     Pool(#[source] PoolError),
@@ -110,7 +114,8 @@ impl Flags {
         let pool: Pool =
             serde_json::from_slice(&text).map_err(|source| WorkerError::ParsePool { path, source })?;
 
-        let accept = accept(&pool).map_err(WorkerError::Accept)?;
+        let signing = Signing::of(&pool).map_err(WorkerError::Signing)?.map(Arc::new);
+        let forms = Forms { accept: accept(&pool).map_err(WorkerError::Accept)?, signing };
         let stop = Stop::on_signal().map_err(WorkerError::Listen)?;
         let (ready, registry) = (Readiness::default(), Registry::default());
         let metrics = Metrics::new(&registry).map_err(WorkerError::Metrics)?;
@@ -130,7 +135,7 @@ impl Flags {
         );
         let host = nodename.split_once('@').map_or(&*nodename, |(_, host)| host);
         let connect = Arc::new(RedisConnect::new(&pool, host.to_owned()));
-        let worker = Worker::new(&pool, accept, identity, nodename, connect, ready.clone(), metrics)
+        let worker = Worker::new(&pool, forms, identity, nodename, connect, ready.clone(), metrics)
             .map_err(WorkerError::Pool)?;
 
         // Probes are answered until the very end of the drain.

@@ -59,10 +59,14 @@ impl Worker {
         if settlement.disposition == Disposition::Acked {
             self.unfenced.insert(tag);
         }
-        if let Some(ending) = ending {
-            self.endings.insert(tag, ending);
+        // What comes with an ending are messages of our own; copies of others keep their senders' signatures.
+        match ending {
+            Some(ending) => {
+                self.endings.insert(tag, ending);
+                session.commit_own(settlement);
+            }
+            None => session.commit(settlement),
         }
-        session.commit(settlement);
     }
 
     pub(crate) fn committed(&mut self, committed: Committed) {

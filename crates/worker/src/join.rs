@@ -1,8 +1,9 @@
-//! Reads what a chord's header came to, once all of its tasks have ended.
+//! Reads what a chord's header came to, once all of its tasks have ended; or whether they have, where nobody counts them.
 
 use std::time::Duration;
 
 use petiole_process::log::Chain;
+use petiole_protocol::canvas::builtin::{Decision, Unlock};
 use petiole_protocol::canvas::{ChordFailure, SavedGroup, Unready, values};
 use petiole_protocol::record::Exception;
 use petiole_results::chord::{CLAIM, ChordClaim};
@@ -34,6 +35,21 @@ pub async fn join(store: &dyn Store, claim: &ChordClaim) -> Joined {
             }
         }
         backoff.pause().await;
+    }
+}
+
+/// Looks at the header of a chord that nobody counts. A store that does not answer is looked at again later.
+pub async fn look(store: &dyn Store, unlock: &Unlock) -> Decision {
+    let ids: Vec<String> = unlock.header.ids().into_iter().map(str::to_owned).collect();
+    match store.load_many(&ids).await {
+        Ok(documents) => unlock.decide(|id| {
+            let at = ids.iter().position(|known| known == id)?;
+            documents.get(at)?.as_deref()
+        }),
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), group = unlock.group, "a chord's header cannot be read; trying again");
+            Decision::Again
+        }
     }
 }
 

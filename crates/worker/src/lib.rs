@@ -14,8 +14,8 @@
 //! - [`predecessor`]: what an earlier process of this pod still holds. `noting`: which attempts the broker knows to have
 //!   begun, should this process end.
 //! - [`control`]: what is asked of it beside tasks, and what is revoked. [`events`]: what it tells whoever listens.
-//! - `admits`, `ends`: the loop's side of an admission and of an ending. `rates`: tasks with a rate limit.
-//! - [`accept`]: which forms of messages are read. [`connect`]: where broker and store come from; [`redis`] is the real one. [`config`]: flags and the pool's file.
+//! - `admits`, `ends`, `unlocks`: the loop's side of an admission, of an ending, and of a chord that nobody counts. `rates`: tasks with a rate limit.
+//! - [`accept`]: which forms of messages are read. [`signing`]: what is sent is signed. [`connect`]: where broker and store come from; [`redis`] is the real one. [`config`]: flags and the pool's file.
 //!   [`metrics`]: what is counted.
 
 pub mod accept;
@@ -42,8 +42,10 @@ pub mod redis;
 pub mod run;
 pub mod session;
 pub mod settle;
+pub mod signing;
 pub mod socket;
 pub mod tally;
 pub mod turn;
+mod unlocks;
 pub mod work;
 pub mod worker;

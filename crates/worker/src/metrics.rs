@@ -14,6 +14,8 @@ pub const HELD: &str = "petiole_worker_held";
 pub const RUNNING: &str = "petiole_worker_running";
 /// Settlements that were not written, because the message or the lease was lost.
 pub const LOST: &str = "petiole_worker_lost_total";
+/// Requests of remote control that were passed over, by reason (`petiole_protocol::control::Refused::reason`).
+pub const CONTROL_REFUSED: &str = "petiole_worker_control_refused_total";
 /// Leases that were lost.
 pub const LEASES_LOST: &str = "petiole_worker_leases_lost_total";
 
@@ -40,6 +42,8 @@ pub struct Metrics {
     pub lost: IntCounterVec,
     /// [`LEASES_LOST`].
     pub leases_lost: IntCounterVec,
+    /// [`CONTROL_REFUSED`].
+    pub control_refused: IntCounterVec,
     /// [`BROKER_UP`].
     pub broker_up: IntGaugeVec,
 }
@@ -55,6 +59,11 @@ impl Metrics {
             running: registry.gauge(RUNNING, "Tasks that are running.", &[])?,
             lost: registry.counter(LOST, "Settlements that were not written.", &[])?,
             leases_lost: registry.counter(LEASES_LOST, "Leases that were lost.", &[])?,
+            control_refused: registry.counter(
+                CONTROL_REFUSED,
+                "Requests of remote control that were passed over.",
+                &["reason"],
+            )?,
             broker_up: registry.gauge(BROKER_UP, "Whether the broker answers.", &[])?,
         })
     }

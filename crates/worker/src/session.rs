@@ -1,7 +1,7 @@
 //! One incarnation of the worker: its lease, its consumer, its receiving and committing tasks.
 //!
 //! ```text
-//!   lease registered ──> consumer ──> receive, commit ──> end: release the lease | lost: nothing more is written
+//!   lease registered ──> consumer ──> receive, sign, commit ──> end: release the lease | lost: nothing more is written
 //! ```
 //!
 //! A worker that loses its lease, or that works again after a drain, begins a new session under a new name: what the
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use petiole_broker::{BrokerError, Parking, Settlement, Start, Tag, Turn};
 use petiole_process::log::Chain;
+use petiole_protocol::canvas::builtin::Decision;
 use petiole_results::Store;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -20,11 +21,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::backoff::Backoff;
 use crate::commit::{Committed, Committer, commit};
 use crate::connect::{Connect, Holder};
-use crate::join::join;
+use crate::join::{join, look};
 use crate::lease::{LeaseError, LeaseEvent, keep};
 use crate::noting::note;
 use crate::receive::{Holding, Receipt, receive};
-use crate::settle::{Complete, Joined};
+use crate::settle::{Complete, Joined, Unlocking};
+use crate::signing::{Signing, sign};
 use crate::tally::Tally;
 
 /// Between two tries to connect.
@@ -60,6 +62,17 @@ pub enum SessionEvent {
     Committed(Committed),
     /// The header of a chord was read that this delivery has completed.
     Joined(Tag, Complete, Joined),
+    /// The header of a chord that nobody counts was looked at.
+    Unlocked(Tag, Box<Unlocking>, Decision),
+}
+
+/// A header that is to be read.
+#[derive(Debug)]
+enum Header {
+    /// Of a chord that this delivery has completed.
+    Complete(Tag, Complete),
+    /// Of a chord that nobody counts.
+    Uncounted(Tag, Box<Unlocking>),
 }
 
 /// A session, from the outside.
@@ -70,8 +83,10 @@ pub struct Session {
     events: mpsc::UnboundedSender<SessionEvent>,
     requests: mpsc::Sender<usize>,
     commits: mpsc::UnboundedSender<Settlement>,
+    /// What is signed before it is committed, where the pool signs.
+    signs: Option<mpsc::UnboundedSender<Settlement>>,
     notes: mpsc::UnboundedSender<Vec<Tag>>,
-    joins: mpsc::UnboundedSender<(Tag, Complete)>,
+    headers: mpsc::UnboundedSender<Header>,
     released: oneshot::Receiver<()>,
     stop: CancellationToken,
     cancelled: CancellationToken,
@@ -85,12 +100,15 @@ impl Session {
         connect: &Arc<dyn Connect>,
         incarnation: String,
         tally: Tally,
+        signing: Option<Arc<Signing>>,
     ) -> Result<(Self, mpsc::UnboundedReceiver<SessionEvent>), LeaseError> {
         let (holding, holder) = (Holding::default(), Arc::<OnceLock<_>>::default());
         let (requests, request_inbox) = mpsc::channel(1);
         let (commits, commit_inbox) = mpsc::unbounded_channel();
+        let (signs, sign_inbox) = mpsc::unbounded_channel();
+        let signs = signing.is_some().then_some(signs);
         let (notes, note_inbox) = mpsc::unbounded_channel();
-        let (joins, join_inbox) = mpsc::unbounded_channel();
+        let (headers, header_inbox) = mpsc::unbounded_channel();
         let (events, inbox) = mpsc::unbounded_channel();
         let (lease_events, lease_inbox) = mpsc::unbounded_channel();
         let (stop, tasks) = (CancellationToken::new(), CancellationToken::new());
@@ -103,11 +121,15 @@ impl Session {
             requests: request_inbox,
             commits: commit_inbox,
             notes: note_inbox,
-            joins: join_inbox,
+            headers: header_inbox,
             lease: lease_inbox,
             events: events.clone(),
         };
         let cancelled = tasks.clone();
+        if let Some(signing) = signing {
+            let sign = sign(signing, sign_inbox, commits.clone());
+            tokio::spawn(tasks.clone().run_until_cancelled_owned(sign));
+        }
         tokio::spawn(tasks.clone().run_until_cancelled_owned(work.go()));
         let session = Self {
             holding,
@@ -115,8 +137,9 @@ impl Session {
             events,
             requests,
             commits,
+            signs,
             notes,
-            joins,
+            headers,
             released,
             stop,
             cancelled,
@@ -136,6 +159,14 @@ impl Session {
         let _ = self.commits.send(settlement);
     }
 
+    /// Hands over what follows a task: its messages are signed first, where the pool signs.
+    pub fn commit_own(&self, settlement: Settlement) {
+        match &self.signs {
+            Some(signs) if !settlement.sends.is_empty() => drop(signs.send(settlement)),
+            _ => self.commit(settlement),
+        }
+    }
+
     /// Tells the broker which attempts have begun: all of them. [`SessionEvent::Noted`] answers.
     pub fn note(&self, tags: Vec<Tag>) {
         let _ = self.notes.send(tags);
@@ -143,7 +174,12 @@ impl Session {
 
     /// Has the header of a chord read that is complete.
     pub fn join(&self, tag: Tag, complete: Complete) {
-        let _ = self.joins.send((tag, complete));
+        let _ = self.headers.send(Header::Complete(tag, complete));
+    }
+
+    /// Has the header of a chord looked at that nobody counts.
+    pub fn unlock(&self, tag: Tag, unlocking: Unlocking) {
+        let _ = self.headers.send(Header::Uncounted(tag, Box::new(unlocking)));
     }
 
     /// What is parked of this worker's queues, once the broker is there.
@@ -209,7 +245,7 @@ struct Work {
     requests: mpsc::Receiver<usize>,
     commits: mpsc::UnboundedReceiver<Settlement>,
     notes: mpsc::UnboundedReceiver<Vec<Tag>>,
-    joins: mpsc::UnboundedReceiver<(Tag, Complete)>,
+    headers: mpsc::UnboundedReceiver<Header>,
     lease: mpsc::UnboundedReceiver<LeaseEvent>,
     events: mpsc::UnboundedSender<SessionEvent>,
 }
@@ -233,7 +269,7 @@ impl Work {
         let (done, mut done_inbox) = mpsc::unbounded_channel();
         let receiving = receive(consumer.clone(), self.holding.clone(), self.requests, receipts);
         let noting = note(consumer.clone(), self.notes, self.events.clone());
-        let joining = read_headers(store.clone(), self.joins, self.events.clone());
+        let joining = read_headers(store.clone(), self.headers, self.events.clone());
         let committing = commit(Committer { consumer, store }, self.commits, done);
         let events = self.events;
         let forward = async {
@@ -280,23 +316,31 @@ impl Work {
     }
 }
 
-/// Reads the headers of chords that are complete, several at a time. Ends with the session: what was not read is read
+/// Reads the headers of chords, several at a time. Ends with the session: what was not read is read
 /// by whoever gets the message next.
 async fn read_headers(
     store: Option<Arc<dyn Store>>,
-    mut complete: mpsc::UnboundedReceiver<(Tag, Complete)>,
+    mut headers: mpsc::UnboundedReceiver<Header>,
     events: mpsc::UnboundedSender<SessionEvent>,
 ) {
     let Some(store) = store else { return };
     let mut reading = JoinSet::new();
     loop {
         tokio::select! {
-            next = complete.recv() => {
-                let Some((tag, complete)) = next else { return };
+            next = headers.recv() => {
+                let Some(header) = next else { return };
                 let store = store.clone();
                 reading.spawn(async move {
-                    let joined = join(store.as_ref(), &complete.claim).await;
-                    SessionEvent::Joined(tag, complete, joined)
+                    match header {
+                        Header::Complete(tag, complete) => {
+                            let joined = join(store.as_ref(), &complete.claim).await;
+                            SessionEvent::Joined(tag, complete, joined)
+                        }
+                        Header::Uncounted(tag, unlocking) => {
+                            let decision = look(store.as_ref(), &unlocking.unlock).await;
+                            SessionEvent::Unlocked(tag, unlocking, decision)
+                        }
+                    }
                 });
             }
             Some(Ok(event)) = reading.join_next() => {

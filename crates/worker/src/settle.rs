@@ -10,6 +10,7 @@
 //!   rejected                FAILURE   none                    to the dead-letter queue
 //!   rejected, with requeue  none      none                    back to the head of its queue
 //!   ignored                 none      none                    acknowledged
+//!   replaced                none      what replaces it        acknowledged
 //!   did not run             none      none                    back to the head of its queue
 //! ```
 //!
@@ -18,8 +19,9 @@
 //! that lost its lease leaves no trace.
 //!
 //! - [`revoked`]: what a revocation leaves. [`follow`]: what is sent, and how chords go on; [`route`]: to which queue. [`Ending`]: what takes more than one commit. [`retry`]: whether and
-//!   when a task is tried again.
+//!   when a task is tried again; [`again`]: what is written then. [`unlock`]: chords that nobody counts.
 
+mod again;
 mod ending;
 mod follow;
 mod retry;
@@ -27,14 +29,14 @@ mod revoked;
 mod route;
 #[cfg(test)]
 mod tests;
+mod unlock;
 mod verdict;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use petiole_broker::{Disposition, Outgoing, Settlement, Tag, Target, message};
-use petiole_contract::instead::Retry;
+use petiole_broker::{Disposition, Settlement, Tag};
 use petiole_contract::pool::Pool;
 use petiole_protocol::canvas::FollowUps;
 use petiole_protocol::canvas::builtin::Builtin;
@@ -46,11 +48,12 @@ pub use self::ending::{Complete, Ending};
 use self::follow::only_part;
 pub use self::follow::{Joined, Next};
 use self::route::Routes;
+pub use self::unlock::Unlocking;
 pub use self::verdict::Verdict;
 use crate::admit::reason::NOT_REGISTERED;
 use crate::admit::{Discarded, PoolError, Told};
 use crate::outcome::Outcome;
-use crate::run::{Ended, Progress};
+use crate::run::{Ended, Progress, Started};
 use crate::work::Work;
 
 /// The longest name of a state (Celery's own tables have room for 50 characters).
@@ -115,16 +118,22 @@ impl Settle {
         }
     }
 
-    /// What is written when a task starts.
-    pub fn started(&self, tag: Tag, work: &Work) -> Option<Settlement> {
+    /// What is written when a task starts. Its record names the process, and waits until that is known.
+    pub fn started(&self, started: &Started) -> Option<Settlement> {
+        let Started { tag, work, pid, begins } = started;
         let task = &work.plan.task;
-        let record = (task.track_started && self.wanted(work)).then(|| {
-            let document = Document::started(&work.message.id, std::process::id(), &self.nodename);
+        let record = pid.filter(|_| task.track_started && self.wanted(work)).map(|pid| {
+            let document = Document::started(&work.message.id, pid, &self.nodename);
             let document = self.document(document, &work.message, work.queue);
             self.record(&work.message.id, document, Precedence::Progress)
         });
-        let disposition = if task.acks_early { Disposition::Ack } else { Disposition::Keep };
-        (record.is_some() || task.acks_early).then(|| Settlement::new(tag, disposition).with_records(record))
+        let disposition = match (task.acks_early, begins) {
+            (false, _) => Disposition::Keep,
+            (true, true) => Disposition::Ack,
+            (true, false) => Disposition::Acked,
+        };
+        let writes = record.is_some() || disposition == Disposition::Ack;
+        writes.then(|| Settlement::new(*tag, disposition).with_records(record))
     }
 
     /// What is written when a task says how far it is; or why nothing is.
@@ -153,9 +162,13 @@ impl Settle {
         let done = if early { Disposition::Acked } else { Disposition::Ack };
         match outcome {
             Outcome::Success(value) => self.success(tag, work, value, FollowUps::default(), done, now),
+            Outcome::Adding(value, signatures) => match self.adding(&work, &signatures, now) {
+                Ok(sent) => self.success(tag, work, value, sent, done, now),
+                Err(exception) => self.failure(tag, work, exception, done, now),
+            },
             Outcome::Expanded(builtin) => self.expanded(tag, work, builtin, done, now),
             Outcome::Failure(exception) if retry::covers(&work.retry, &exception) => {
-                self.retry(tag, work, Retry::default(), Some(exception), done, now)
+                self.retry(tag, work, exception.into(), done, now)
             }
             Outcome::Failure(exception) => self.failure(tag, work, exception, done, now),
             Outcome::SoftTimeLimit(stderr) => {
@@ -169,7 +182,7 @@ impl Settle {
                 let exception = Exception::worker_lost(&format!("Worker exited prematurely: {how}."));
                 self.failure(tag, work, exception, done, now)
             }
-            Outcome::Retry(asked, why) => self.retry(tag, work, asked, why, done, now),
+            Outcome::Retry(again) => self.retry(tag, work, *again, done, now),
             Outcome::Rejected { requeue: false } => self.rejected(tag, work, early, now),
             Outcome::Rejected { requeue: true } => {
                 let settlement = if early {
@@ -184,6 +197,10 @@ impl Settle {
                 (Settlement::new(tag, fate).into(), Verdict::Silent)
             }
             Outcome::Ignored => (Settlement::new(tag, done).into(), Verdict::Silent),
+            Outcome::Replaced(signature) => match self.replacing(&work, &signature, now) {
+                Ok(follow_ups) => (self.step(tag, work, None, follow_ups, done), Verdict::Silent),
+                Err(exception) => self.failure(tag, work, exception, done, now),
+            },
         }
     }
 
@@ -217,7 +234,13 @@ impl Settle {
             // `run` has checked the value.
             let value = String::from_utf8_lossy(&value);
             match self.after_success(message, work.queue, &value, now) {
-                Ok(follow_ups) => sent.then(follow_ups),
+                Ok(mut follow_ups) => {
+                    // The task's own part is the only one.
+                    for part in &mut follow_ups.parts {
+                        part.adds.clone_from(&sent.adds);
+                    }
+                    sent.then(follow_ups)
+                }
                 Err(exception) => return self.failure(tag, work, exception, fate, now),
             }
         } else {
@@ -253,48 +276,6 @@ impl Settle {
             .wanted(&work)
             .then(|| self.failed(message, work.queue, &exception, &follow_ups.children, now));
         (self.step(tag, work, record, follow_ups, fate), Verdict::Failed(exception))
-    }
-
-    fn retry(
-        &self,
-        tag: Tag,
-        work: Box<Work>,
-        asked: Retry,
-        why: Option<Exception>,
-        fate: Disposition,
-        now: Timestamp,
-    ) -> (Step, Verdict) {
-        let message = &work.message;
-        let Some(until) = retry::again(&work.retry, asked, message, now) else {
-            let exception = why.unwrap_or_else(|| retry::exhausted(message));
-            return self.failure(tag, work, exception, fate, now);
-        };
-        let document = self.document(Document::retry(&message.id, why.as_ref()), message, work.queue);
-        let record = self.wanted(&work).then(|| self.record(&message.id, document, Precedence::Progress));
-        let retries = message.retries.saturating_add(1);
-        let settlement = match (&work.raw, fate) {
-            // Its message was given up when it started: a copy goes on.
-            (Some(raw), Disposition::Acked) => {
-                let copy = message::retry(raw, until, retries);
-                let sends = copy.map(|copy| vec![self.to_own_queue(&work, copy)]).unwrap_or_default();
-                Settlement { sends, ..Settlement::new(tag, Disposition::Acked) }
-            }
-            _ => Settlement::new(tag, Disposition::Retry { until, retries }),
-        };
-        let verdict = Verdict::Retried(why.unwrap_or_else(|| Exception::retry("Retry")));
-        (settlement.with_records(record).into(), verdict)
-    }
-
-    /// A message that was given up when its task started, and is wanted back.
-    fn again_at_once(&self, tag: Tag, work: &Work) -> Settlement {
-        let sends =
-            work.raw.as_ref().map(|raw| self.to_own_queue(work, message::redelivered(raw).into_owned()));
-        Settlement { sends: sends.into_iter().collect(), ..Settlement::new(tag, Disposition::Acked) }
-    }
-
-    fn to_own_queue(&self, work: &Work, message: Vec<u8>) -> Outgoing {
-        let queue = self.queues.get(work.queue).cloned().unwrap_or_default();
-        Outgoing { to: Target::Queue(queue), priority: work.message.priority.unwrap_or_default(), message }
     }
 
     /// As Celery 5.7 has it: a failure of which nobody but a chord is told.

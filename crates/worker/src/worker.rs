@@ -19,10 +19,10 @@ use petiole_contract::pool::Pool;
 use petiole_contract::serve::PICKLE;
 use petiole_process::ready::Readiness;
 use petiole_process::shutdown::Stop;
-use petiole_protocol::message::Accept;
 use petiole_protocol::serial::Serializer;
 use tokio::sync::mpsc;
 
+use crate::accept::Forms;
 use crate::admit::Admit;
 use crate::connect::Connect;
 use crate::control::Control;
@@ -35,6 +35,7 @@ use crate::rates::{Asking, interval};
 use crate::run::{Effects, Peer, Runs};
 use crate::session::{Session, SessionEvent};
 use crate::settle::{Ending, Settle};
+use crate::signing::Signing;
 use crate::socket::{SocketEvent, Writers, refusal};
 use crate::tally::Tally;
 
@@ -69,6 +70,8 @@ pub struct Worker {
     pub(crate) runs: Runs,
     pub(crate) settle: Settle,
     connect: Arc<dyn Connect>,
+    /// Signs what follows tasks.
+    signing: Option<Arc<Signing>>,
     /// What this worker takes; its consumers follow it.
     pub(crate) intake: Intake,
     incarnations: Incarnations,
@@ -105,7 +108,7 @@ impl Worker {
     /// A worker that is not connected to anything yet.
     pub fn new(
         pool: &Pool,
-        accept: Accept,
+        forms: Forms,
         identity: String,
         nodename: String,
         connect: Arc<dyn Connect>,
@@ -116,7 +119,7 @@ impl Worker {
         ready.missing(part::BROKER, "not connected yet");
         ready.missing(part::TASK, "the runner is not connected");
         let incarnations = Incarnations::of(identity);
-        let (admit, intake) = (Admit::new(pool, accept)?, connect.intake());
+        let (admit, intake) = (Admit::new(pool, forms.accept)?, connect.intake());
         for (task, limit) in admit.rates() {
             intake.limit(task, interval(limit));
         }
@@ -127,6 +130,7 @@ impl Worker {
             control: Control::new(pool, &nodename),
             settle: Settle::new(pool, nodename, uuid::Uuid::new_v4().simple().to_string())?,
             connect,
+            signing: forms.signing,
             earlier: Some(incarnations.clone()),
             incarnations,
             session: None,
@@ -154,7 +158,8 @@ impl Worker {
     pub async fn work(mut self, listener: tokio::net::UnixListener, stop: Stop) -> Result<(), LeaseError> {
         let (socket_events, mut socket) = mpsc::channel(SOCKET_EVENTS);
         let accepting = tokio::spawn(crate::socket::accept(listener, self.writers.clone(), socket_events));
-        self.control.start(&self.connect);
+        let refused = self.metrics.control_refused.clone();
+        self.control.start(&self.connect, self.admit.accept(), self.signing.clone(), refused);
         self.begin()?;
         let mut happened = Vec::new();
         let mut reported = Vec::new();
@@ -210,7 +215,8 @@ impl Worker {
 
     fn begin(&mut self) -> Result<(), LeaseError> {
         self.tally = Tally::default();
-        let (session, events) = Session::begin(&self.connect, self.incarnations.name(), self.tally.clone())?;
+        let (tally, signing) = (self.tally.clone(), self.signing.clone());
+        let (session, events) = Session::begin(&self.connect, self.incarnations.name(), tally, signing)?;
         self.session = Some(session);
         self.events = events;
         self.requested = false;
@@ -270,6 +276,7 @@ impl Worker {
             }
             SessionEvent::Committed(committed) => self.committed(committed),
             SessionEvent::Joined(tag, complete, joined) => self.joined(tag, complete, &joined),
+            SessionEvent::Unlocked(tag, unlocking, decision) => self.unlocked(tag, *unlocking, decision),
         }
         Ok(())
     }
@@ -338,8 +345,8 @@ impl Worker {
         for (peer, bytes) in effects.frames {
             self.writers.write(peer, bytes);
         }
-        for (tag, work) in &effects.started {
-            if let Some(settlement) = self.settle.started(*tag, work) {
+        for started in &effects.started {
+            if let Some(settlement) = self.settle.started(started) {
                 self.settle(settlement);
             }
         }

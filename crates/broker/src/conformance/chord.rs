@@ -93,6 +93,22 @@ pub async fn a_chord_of_one_is_complete_at_once(subject: &dyn Subject) -> Checke
     Ok(())
 }
 
+pub async fn a_part_is_counted_with_what_it_adds(subject: &dyn Subject) -> Checked {
+    let a = worker(subject, "a").await?;
+    begun(subject, &a, &["0", "1"]).await?;
+    let held = a.consumer.receive(MANY).await?;
+    assert_eq!(a.consumer.settle(&[ended(&held[1], "1", 1, "a")]).await?, [Settled::Done]);
+    let mut adding = ended(&held[0], "0", 0, "a");
+    adding.chord.iter_mut().for_each(|part| part.adds = vec!["2".to_owned()]);
+    adding.sends = vec![send("mail", "2", 0)];
+    assert_eq!(a.consumer.settle(&[adding]).await?, [Settled::Done]);
+    let added = a.consumer.receive(MANY).await?;
+    assert_eq!(ids(&added), ["2"]);
+    let (_, completed) = complete("2", 0, "a");
+    assert_eq!(a.consumer.settle(&[ended(&added[0], "2", 0, "a")]).await?, [completed]);
+    Ok(())
+}
+
 pub async fn parts_of_one_batch_complete_once(subject: &dyn Subject) -> Checked {
     let a = worker(subject, "a").await?;
     begun(subject, &a, &["0", "1", "2"]).await?;

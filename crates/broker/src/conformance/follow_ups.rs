@@ -157,7 +157,7 @@ pub async fn a_lost_lease_writes_nothing_of_all_of_it(subject: &dyn Subject) -> 
         Disposition::Ack,
         Disposition::Keep,
         Disposition::Acked,
-        Disposition::Retry { until: hour, retries: 1 },
+        Disposition::Retry { until: hour, retries: 1, body: None },
     ] {
         let late = everything(&held, disposition);
         assert!(matches!(a.consumer.settle(&[late]).await, Err(BrokerError::LeaseLost)));
@@ -219,7 +219,7 @@ pub async fn a_retry_comes_back_at_its_time_and_says_which_it_is(subject: &dyn S
     subject.publish(&queue("mail"), &message("1", 5)).await?;
     let held = a.consumer.receive(MANY).await?;
     let until = subject.now().await? + LATER;
-    let retry = settlement(&held[0], Disposition::Retry { until, retries: 2 });
+    let retry = settlement(&held[0], Disposition::Retry { until, retries: 2, body: None });
     let settled = a.consumer.settle(&[retry.with_records([record("1")])]).await?;
     assert_eq!(settled, [Settled::Done]);
     assert_eq!(subject.document("1").await?, Some(record("1").document));
@@ -242,7 +242,7 @@ pub async fn a_message_that_cannot_be_made_a_retry_is_given_up(subject: &dyn Sub
     subject.publish(&queue("mail"), "no message").await?;
     let held = a.consumer.receive(MANY).await?;
     let until = subject.now().await?;
-    let retry = settlement(&held[0], Disposition::Retry { until, retries: 1 });
+    let retry = settlement(&held[0], Disposition::Retry { until, retries: 1, body: None });
     assert_eq!(a.consumer.settle(&[retry]).await?, [Settled::Done]);
     let depth = Depth { dead: 1, consumers: 1, ..Depth::default() };
     assert_eq!(subject.inspector().depths(&[queue("mail")]).await?, [depth]);

@@ -141,15 +141,17 @@ impl State {
             Disposition::Park(until) => {
                 self.park(queue, *until, Parked { step, raw });
             }
-            Disposition::Retry { until, retries } => match message::retry(&raw, *until, *retries) {
-                Ok(raw) => {
-                    self.park(queue, *until, Parked { step, raw });
+            Disposition::Retry { until, retries, body } => {
+                match message::retry(&raw, *until, *retries, body.as_deref()) {
+                    Ok(raw) => {
+                        self.park(queue, *until, Parked { step, raw });
+                    }
+                    Err(error) => {
+                        let reason = message::not_retried(&error);
+                        self.dispose(queue, raw, &Disposition::DeadLetter(reason), now);
+                    }
                 }
-                Err(error) => {
-                    let reason = message::not_retried(&error);
-                    self.dispose(queue, raw, &Disposition::DeadLetter(reason), now);
-                }
-            },
+            }
         }
     }
 }

@@ -104,7 +104,7 @@ impl RedisConsumer {
         }
         if let Some(part) = &settlement.chord {
             let call = effects.begin("part").arg(group(&part.group)).arg(part.name()).arg(part.score());
-            call.arg(&part.member).arg(seconds(part.expires));
+            call.arg(&part.member).arg(part.added()).arg(seconds(part.expires));
             call.arg(milliseconds(part.claim)).arg(part.claimed().token);
         }
         if let Some(claim) = &settlement.finish {

@@ -165,10 +165,12 @@ impl RedisConsumer {
             }
             Disposition::DeadLetter(reason) => dead(reason),
             Disposition::Park(until) => park(*until, raw),
-            Disposition::Retry { until, retries } => match message::retry(raw, *until, *retries) {
-                Ok(again) => park(*until, &again),
-                Err(error) => dead(&message::not_retried(&error)),
-            },
+            Disposition::Retry { until, retries, body } => {
+                match message::retry(raw, *until, *retries, body.as_deref()) {
+                    Ok(again) => park(*until, &again),
+                    Err(error) => dead(&message::not_retried(&error)),
+                }
+            }
         }
     }
 

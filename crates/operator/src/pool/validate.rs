@@ -15,6 +15,7 @@ use petiole_api::connection::{Broker, Results};
 use petiole_api::duration::Duration;
 use petiole_api::names;
 use petiole_api::retry::{Backoff, Retry};
+use petiole_api::signing::Signing;
 use petiole_api::template::{PodTemplate, TemplateContainer, TemplateSpec};
 use petiole_api::worker_pool::{Acks, Mode, QueueOrder, ResultForm};
 use petiole_api::{TaskQueue, WorkerPool, worker_pool};
@@ -63,6 +64,8 @@ pub struct Validated {
     /// A hash of the certificates of those who may sign, once they have been looked at:
     /// [`with_certificates`](Self::with_certificates).
     pub certificates: Option<String>,
+    /// By what those messages are signed that its tasks send.
+    pub signing: Option<Signing>,
     /// Where messages go that its tasks send and that name no queue.
     pub routes: Vec<Route>,
     /// Events of tasks are sent from the start.
@@ -109,6 +112,7 @@ pub fn validate(pool: &WorkerPool, queues: &BTreeMap<String, TaskQueue>) -> Resu
         tasks,
         accept: pool.spec.accept.clone(),
         certificates: None,
+        signing: pool.spec.signing.clone(),
         routes: routes(pool)?,
         events: pool.spec.events,
         defaults,

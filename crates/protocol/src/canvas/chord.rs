@@ -19,6 +19,8 @@ pub struct ChordPart {
     pub id: String,
     /// What the store keeps of it: the JSON text `[1, "<id>", "<STATE>", <result>]`.
     pub member: String,
+    /// Ids of tasks that it has added to the chord, which waits for these too.
+    pub adds: Vec<String>,
     /// The chord's body, as JSON text. It may be another than the one in the message of the task that ended.
     pub body: String,
 }
@@ -33,7 +35,17 @@ impl ChordPart {
         body: &str,
     ) -> Self {
         let member = json::array(["1", &quote(id), &quote(state.as_str()), result]);
-        Self { group, index, id: id.to_owned(), member, body: body.to_owned() }
+        Self { group, index, id: id.to_owned(), member, adds: Vec::new(), body: body.to_owned() }
+    }
+}
+
+impl ChordPart {
+    /// The parts that its task has added to the chord, failed by this: they were not sent.
+    pub fn unsent(&self, exception: &Exception) -> Vec<Self> {
+        let Self { group, index, id: _, member: _, adds, body } = self;
+        let result = exception.to_json();
+        let part = |id: &String| Self::new(group.clone(), *index, id, State::Failure, &result, body);
+        adds.iter().map(part).collect()
     }
 }
 

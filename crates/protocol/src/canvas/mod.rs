@@ -12,6 +12,7 @@
 //! - `plan`, `freeze`, `steps`, `links`: Celery's `apply_async`, `freeze`, `prepare_steps` and `link` for each kind of it.
 //! - `publish`: the message of a call.
 //! - [`success`](after_success), [`failure`](after_failure), [`chord`](part): the three occasions.
+//! - [`replace`](replaced): a task that has another one in its place. [`add`](added_to_chord): one that adds to its chord.
 //! - [`saved`](SavedGroup): the values of a chord whose header has groups in it.
 //! - [`builtin`]: `celery.map` and the other tasks that every worker has.
 //!
@@ -19,6 +20,7 @@
 //! forever, it goes on instead, and the function says so. Arguments and values stay the text that they came as.
 //! Nothing is random: a delivery that comes again makes the same ids.
 
+mod add;
 pub mod builtin;
 mod chord;
 mod failure;
@@ -27,6 +29,7 @@ mod links;
 mod options;
 mod plan;
 mod publish;
+mod replace;
 mod saved;
 mod signature;
 mod steps;
@@ -35,8 +38,10 @@ mod tree;
 
 use jiff::Timestamp;
 
+pub use add::added_to_chord;
 pub use chord::{ChordFailure, ChordPart, body, chord_failed, part, values};
 pub use failure::after_failure;
+pub use replace::replaced;
 pub use saved::{SavedGroup, Unready};
 pub use signature::Signature;
 pub use success::after_success;
@@ -135,6 +140,8 @@ pub struct FollowUps {
     pub records: Vec<Record>,
     /// Parts of chords that have come to their end.
     pub parts: Vec<ChordPart>,
+    /// Ids of tasks that were added to the chord that the task is a part of: its part counts them.
+    pub adds: Vec<String>,
     /// What the task has sent, as its document names it: JSON texts of [`ResultTree`]s.
     pub children: Vec<String>,
     /// Tasks that Celery revokes by a broadcast.
@@ -147,11 +154,12 @@ impl FollowUps {
     /// These, and others after them.
     #[must_use]
     pub fn then(mut self, others: Self) -> Self {
-        let Self { starts, sends, records, parts, children, revokes, refused } = others;
+        let Self { starts, sends, records, parts, adds, children, revokes, refused } = others;
         self.starts.extend(starts);
         self.sends.extend(sends);
         self.records.extend(records);
         self.parts.extend(parts);
+        self.adds.extend(adds);
         self.children.extend(children);
         self.revokes.extend(revokes);
         self.refused = self.refused.or(refused);
@@ -192,6 +200,18 @@ pub enum CanvasError {
     /// It has a chord without a body.
     #[error("a chord must have a `body` to run")]
     NoBody,
+    /// What is to replace a task is a part of a chord already.
+    #[error("A signature replacing a task must not be part of a chord: leave out its option `chord`")]
+    ReplacedByPart,
+    /// What is to replace a task is a chain without steps.
+    #[error("Cannot replace with an empty chain: return a value")]
+    ReplacedByNothing,
+    /// A task adds to a chord, and is in none.
+    #[error("Current task is not member of any chord")]
+    NotInChord,
+    /// A group is to be added to a chord.
+    #[error("a group cannot be added to a chord: add its tasks one by one")]
+    AddsGroup,
     /// A signature has more options than anybody writes.
     #[error("a signature has more than {} options, callbacks, errbacks or headers", options::MAX_OPTIONS)]
     TooManyOptions,
@@ -211,7 +231,14 @@ pub enum CanvasError {
 impl CanvasError {
     /// What is stored for the task whose canvas cannot go on.
     pub fn exception(&self) -> Exception {
-        Exception::invalid_task(&self.to_string())
+        match self {
+            // As Celery has it.
+            Self::ReplacedByPart | Self::ReplacedByNothing => {
+                Exception::new("celery.exceptions", "ImproperlyConfigured", &self.to_string())
+            }
+            Self::NotInChord => Exception::new("builtins", "ValueError", &self.to_string()),
+            _ => Exception::invalid_task(&self.to_string()),
+        }
     }
 }
 

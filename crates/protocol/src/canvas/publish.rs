@@ -7,6 +7,7 @@ use super::options::{
     PRIORITY, REPLY_TO, ROOT_ID, STAMPED_HEADERS, TASK_ID,
 };
 use super::plan::Parent;
+use super::replace::NESTING;
 use super::signature::Signature;
 use super::{CanvasError, Outgoing, Sender, Target};
 use crate::envelope::{DeliveryInfo, Envelope, Properties};
@@ -36,7 +37,7 @@ const KNOWN: [&str; 38] = [
     "time_limit",
     "soft_time_limit",
     "ignore_result",
-    "replaced_task_nesting",
+    NESTING,
     "headers",
     "queue",
     "exchange",
@@ -92,7 +93,7 @@ impl Outgoing {
         headers.push("kwargsrepr", &quote(&kwargsrepr));
         headers.push("origin", &quote(&options.text("origin").unwrap_or_else(|| sender.origin.to_owned())));
         headers.push("ignore_result", options.given("ignore_result").unwrap_or("null"));
-        headers.push("replaced_task_nesting", options.given("replaced_task_nesting").unwrap_or("0"));
+        headers.push("replaced_task_nesting", options.given(NESTING).unwrap_or("0"));
         headers.push("stamped_headers", options.given(STAMPED_HEADERS).unwrap_or("null"));
         let mut stamped = Object::default();
         for stamp in &stamps {

@@ -84,6 +84,15 @@ impl Signature {
         Self::of("celery.chord", Kind::Chord(Box::new(Chord { header, frozen: false, body: Some(body) })))
     }
 
+    pub(super) fn chain(steps: Vec<Self>) -> Self {
+        Self::of("celery.chain", Kind::Chain(steps))
+    }
+
+    /// The task that returns the values of a group as they are.
+    pub(super) fn accumulate() -> Self {
+        Self { kwargs: "{\"index\": 0}".into(), ..Self::of("celery.accumulate", Kind::Task) }
+    }
+
     /// A task that is called with these keyword arguments and no others.
     pub(super) fn with_kwargs(task: &str, kwargs: String) -> Self {
         Self { kwargs: kwargs.into(), immutable: true, ..Self::of(task, Kind::Task) }

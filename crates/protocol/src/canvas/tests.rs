@@ -73,6 +73,54 @@ fn record_ids(follow_ups: &FollowUps) -> Vec<&str> {
 }
 
 #[test]
+fn a_task_is_not_replaced_by_nothing_or_by_a_part_of_a_chord() {
+    let why = |signature: &str| replaced(&following("{}"), signature, &sender("tag")).unwrap_err();
+    assert_eq!(why(&several("chain", "", &[])), CanvasError::ReplacedByNothing);
+    let part = why(&task("a", &format!(r#""chord": {}"#, task("b", ""))));
+    assert_eq!(part, CanvasError::ReplacedByPart);
+    assert!(part.exception().to_json().contains("ImproperlyConfigured"));
+}
+
+fn in_chord(signatures: &[String]) -> Result<FollowUps, CanvasError> {
+    let headers = r#", "group": "g", "group_index": 3, "root_id": "r""#;
+    let message = message(headers, "[]", "{}", &format!(r#"{{"chord": {}}}"#, task("body", "")));
+    added_to_chord(&message, signatures.iter().map(String::as_str), &sender("tag"))
+}
+
+#[test]
+fn what_is_added_to_a_chord_is_a_part_of_it() {
+    let chain = several("chain", "", &[task("b", ""), task("c", r#""task_id": "last""#)]);
+    let added = in_chord(&[task("a", r#""task_id": "one""#), chain]).unwrap();
+    assert_eq!(added.adds, ["one", "last"]);
+    let one = Message::read(&added.sends[0].envelope).unwrap();
+    assert_eq!(
+        (one.group.as_deref(), one.group_index, one.root_id.as_deref()),
+        (Some("g"), Some(3), Some("r"))
+    );
+    assert!(one.follow_ups().chord.is_some());
+    let first = Message::read(&added.sends[1].envelope).unwrap();
+    assert!(first.follow_ups().chord.is_none());
+    let rest = first.follow_ups().chain.unwrap();
+    assert!(rest.contains(r#""chord": {"task": "body""#) && rest.contains(r#""group_id": "g""#), "{rest}");
+    assert!(added.starts.is_empty());
+}
+
+#[test]
+fn nothing_is_added_to_no_chord_and_no_group_to_one() {
+    let none = added_to_chord(&following("{}"), ["{}"], &sender("tag")).unwrap_err();
+    assert_eq!(none, CanvasError::NotInChord);
+    assert_eq!(in_chord(&[several("group", "", &[])]).unwrap_err(), CanvasError::AddsGroup);
+}
+
+#[test]
+fn a_delivery_that_comes_again_replaces_its_task_by_the_same_tasks() {
+    let group = several("group", "", &[task("a", ""), task("b", "")]);
+    let made = |delivery| replaced(&following("{}"), &group, &sender(delivery)).unwrap();
+    assert_eq!(made("tag"), made("tag"));
+    assert_ne!(ids(&made("tag").sends), ids(&made("other").sends));
+}
+
+#[test]
 fn the_same_delivery_makes_the_same_ids_and_another_makes_others() {
     let embed = link(&several("group", "", &[task("a", ""), chord("", &[task("b", "")], &task("c", ""))]));
     let message = following(&embed);

@@ -28,7 +28,8 @@ pub struct ResultTree {
 }
 
 impl ResultTree {
-    pub(super) fn task(id: impl Into<String>) -> Self {
+    /// The result of a task.
+    pub fn task(id: impl Into<String>) -> Self {
         Self { id: id.into(), parent: None, members: None, depth: 1 }
     }
 

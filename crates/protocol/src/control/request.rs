@@ -6,6 +6,8 @@ use super::{Answer, NoPattern, Pattern};
 use crate::envelope::Envelope;
 use crate::event;
 use crate::json::{self, Invalid, Object, Writer};
+use crate::message::{Accept, Reason};
+use crate::serial::{Serializer, json_to_msgpack, json_to_yaml};
 
 /// The largest body that is read, in bytes: a list of all ids that a node remembers fits.
 const LARGEST: usize = 4 << 20;
@@ -43,14 +45,21 @@ pub struct ReplyTo {
     pub routing_key: String,
     /// What the asker knows the answer by, as JSON text.
     ticket: String,
+    /// The form that the request had, and the answer gets.
+    form: Serializer,
 }
 
 /// Why a message is no request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Remote control is JSON (Celery's `accept_content` for it).
-    #[error("remote control of content type {0:?} is not read: use \"application/json\"")]
-    ContentType(String),
+    /// Its body is of a form that is not accepted, or cannot be read.
+    #[error("{message}")]
+    Body {
+        /// What is wrong, for counting.
+        reason: Reason,
+        /// What is wrong, and what to write instead.
+        message: String,
+    },
     /// It is longer than all requests are.
     #[error("the request is {0} bytes long; {LARGEST} are read")]
     TooLong(usize),
@@ -70,17 +79,29 @@ pub enum Refused {
     Pattern(#[source] NoPattern),
 }
 
-impl Request {
-    /// Reads a message on the exchange of remote control.
-    pub fn read(envelope: &Envelope) -> Result<Self, Refused> {
-        let content_type = envelope.content_type.as_deref().unwrap_or_default();
-        if content_type != "application/json" {
-            return Err(Refused::ContentType(content_type.to_owned()));
+impl Refused {
+    /// Its name in metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Body { reason, .. } => reason.as_str(),
+            Self::TooLong(_) => "TooLong",
+            Self::NotJson(_) => Reason::Undecodable.as_str(),
+            Self::Member { .. } | Self::Pattern(_) => "InvalidRequest",
         }
+    }
+}
+
+impl Request {
+    /// Reads a message on the exchange of remote control. `accept` says which forms are read ([`Accept::of_control`]), `now`
+    /// is what certificates must be valid at.
+    pub fn read(envelope: &Envelope, accept: &Accept, now: Timestamp) -> Result<Self, Refused> {
         if envelope.body.len() > LARGEST {
             return Err(Refused::TooLong(envelope.body.len()));
         }
-        let text = json::check(&envelope.body).map_err(Refused::NotJson)?;
+        let (text, form) = accept
+            .text(envelope, now, LARGEST)
+            .map_err(|why| Refused::Body { reason: why.reason, message: why.message })?;
+        let text = json::check(&text).map_err(Refused::NotJson)?;
         let body = Object::of(text).ok_or(Refused::Member { member: "body", expected: "an object" })?;
         let given = |member| body.get(member).filter(|value| *value != "null");
         let text = |member, expected| {
@@ -106,7 +127,7 @@ impl Request {
         Ok(Self {
             method: method.ok_or(Refused::Member { member: "method", expected: "a string" })?.into_owned(),
             arguments: arguments?,
-            reply_to: given("reply_to").map(|to| ReplyTo::read(to, given("ticket"))).transpose()?,
+            reply_to: given("reply_to").map(|to| ReplyTo::read(to, given("ticket"), form)).transpose()?,
             clock: header("clock").and_then(|clock| clock.parse().ok()),
             expires: header("expires").and_then(|at| at.parse().ok()).filter(|at| *at > 0.0),
             selection,
@@ -145,24 +166,46 @@ fn destination(value: Option<&str>) -> Result<Option<Vec<String>>, Refused> {
 }
 
 impl ReplyTo {
-    fn read(value: &str, ticket: Option<&str>) -> Result<Self, Refused> {
+    fn read(value: &str, ticket: Option<&str>, form: Serializer) -> Result<Self, Refused> {
         let wrong =
             Refused::Member { member: "reply_to", expected: "an object with `exchange` and `routing_key`" };
         let to = Object::of(value).ok_or(wrong.clone())?;
         let text = |member| to.get(member).and_then(json::string).map(std::borrow::Cow::into_owned);
         match (text("exchange"), text("routing_key")) {
             (Some(exchange), Some(routing_key)) => {
-                Ok(Self { exchange, routing_key, ticket: ticket.unwrap_or("null").to_owned() })
+                Ok(Self { exchange, routing_key, ticket: ticket.unwrap_or("null").to_owned(), form })
             }
             _ => Err(wrong),
         }
     }
 
-    /// This node's answer. `clock` is what its clock says one step on, `delivery_tag` a text that no other message has.
+    /// Whether the request was signed. So must its answer be: clients that sign read nothing else.
+    pub fn was_signed(&self) -> bool {
+        self.form == Serializer::Auth
+    }
+
+    /// This node's answer, in the form of the request; one that was signed gets JSON, to be signed. `clock` is what its
+    /// clock says one step on, `delivery_tag` a text that no other message has.
     pub fn envelope(&self, hostname: &str, answer: &Answer, clock: u64, delivery_tag: String) -> Envelope {
         let headers = Writer::new().raw("ticket", &self.ticket).integer("clock", clock).end();
         let body = format!("{{{}: {}}}", json::quote(hostname), answer.as_str());
-        Envelope::of_json(self.exchange.clone(), self.routing_key.clone(), &headers, body, delivery_tag)
+        let (exchange, routing_key) = (self.exchange.clone(), self.routing_key.clone());
+        // What cannot be written so stays JSON, and who asked says what is wrong with it.
+        let other = match self.form {
+            Serializer::Yaml => json_to_yaml(&body).ok().map(String::into_bytes),
+            Serializer::Msgpack => json_to_msgpack(&body).ok(),
+            Serializer::Json | Serializer::Auth | Serializer::Pickle => None,
+        };
+        let envelope = Envelope::of_json(exchange, routing_key, &headers, body, delivery_tag);
+        match other {
+            None => envelope,
+            Some(body) => Envelope {
+                content_type: Some(self.form.content_type().to_owned()),
+                content_encoding: Some(self.form.content_encoding().to_owned()),
+                body: body.into(),
+                ..envelope
+            },
+        }
     }
 }
 
@@ -180,7 +223,7 @@ mod tests {
     }
 
     fn read(body: &str) -> Result<Request, Refused> {
-        Request::read(&envelope("{}", body))
+        Request::read(&envelope("{}", body), &Accept::default(), Timestamp::UNIX_EPOCH)
     }
 
     fn selects(destination: &str) -> bool {
@@ -208,8 +251,9 @@ mod tests {
     #[test]
     fn a_request_that_nobody_waits_for_is_expired() {
         let at = |headers, seconds| {
-            let request = Request::read(&envelope(headers, r#"{"method": "ping"}"#)).unwrap();
-            request.is_expired(Timestamp::from_second(seconds).unwrap())
+            let now = Timestamp::from_second(seconds).unwrap();
+            let request = envelope(headers, r#"{"method": "ping"}"#);
+            Request::read(&request, &Accept::default(), now).unwrap().is_expired(now)
         };
         assert!(at(r#"{"expires": 99.5}"#, 100) && !at(r#"{"expires": 100.5}"#, 100));
         assert!(!at(r#"{"expires": 0}"#, 100) && !at(r#"{"expires": null}"#, 100) && !at("{}", 100));
@@ -234,11 +278,58 @@ mod tests {
         );
         assert!(why("{").starts_with("the request is not JSON: "));
         assert!(why(&" ".repeat(LARGEST + 1)).starts_with("the request is 4194305 bytes long"));
-        let pickled = Envelope {
-            content_type: Some("application/x-python-serialize".to_owned()),
+    }
+
+    /// A request of this form, read where these forms of tasks are.
+    fn formed(form: Serializer, body: &[u8], accept: &[&str]) -> Result<Request, Refused> {
+        let envelope = Envelope {
+            content_type: Some(form.content_type().to_owned()),
+            body: body.to_vec().into(),
             ..Envelope::default()
         };
-        assert!(matches!(Request::read(&pickled), Err(Refused::ContentType(_))));
+        let accept = Accept::of(accept.iter().copied(), None).unwrap().of_control();
+        Request::read(&envelope, &accept, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn forms_are_read_that_tasks_may_have_and_answered_in_kind() {
+        let body = r#"{"method": "ping", "reply_to": {"exchange": "e", "routing_key": "k"}, "ticket": "t"}"#;
+        let yaml = json_to_yaml(body).unwrap().into_bytes();
+        let msgpack = json_to_msgpack(body).unwrap();
+        for (form, request) in
+            [(Serializer::Json, body.as_bytes()), (Serializer::Yaml, &yaml), (Serializer::Msgpack, &msgpack)]
+        {
+            let request = formed(form, request, &["yaml", "msgpack"]).unwrap();
+            let answer = request.reply_to.unwrap().envelope("w@h", &Answer::pong(), 1, "tag".to_owned());
+            assert_eq!(answer.content_type.as_deref(), Some(form.content_type()));
+            let accept = Accept::of(["json", "yaml", "msgpack"], None).unwrap();
+            let (text, _) = accept.text(&answer, Timestamp::UNIX_EPOCH, LARGEST).unwrap();
+            assert_eq!(text, r#"{"w@h": {"ok": "pong"}}"#);
+        }
+        let why = formed(Serializer::Yaml, &yaml, &["json"]).unwrap_err();
+        assert_eq!(why.reason(), "ContentDisallowed");
+        let pickle = formed(Serializer::Pickle, b"...", &["json", "pickle"]).unwrap_err();
+        assert_eq!(pickle.reason(), "ContentDisallowed");
+        assert!(pickle.to_string().contains("is not read here"));
+        assert_eq!(formed(Serializer::Auth, b"text", &["json"]).unwrap_err().reason(), "Undecodable");
+    }
+
+    #[test]
+    fn where_tasks_must_be_signed_so_must_requests_and_they_are_answered_to_be_signed() {
+        use crate::signed::{Certificates, Digest, OsRng, Signer};
+        use petiole_testkit::signer::{CERTIFICATE, KEY};
+
+        let mut certificates = Certificates::default();
+        certificates.add_pem(CERTIFICATE.as_bytes()).unwrap();
+        let accept = Accept::of(["auth"], Some(&certificates.into())).unwrap().of_control();
+        let now = "2030-01-01T00:00:00Z".parse().unwrap();
+        let body = r#"{"method": "ping", "reply_to": {"exchange": "e", "routing_key": "k"}}"#;
+        let request = envelope("{}", body);
+        let why = Request::read(&request, &accept, now).unwrap_err();
+        assert_eq!(why.reason(), "Untrusted");
+        let signer = Signer::read(KEY.as_bytes(), CERTIFICATE.as_bytes(), Digest::default()).unwrap();
+        let sent = signer.sign(request, &mut OsRng).unwrap();
+        assert!(Request::read(&sent, &accept, now).unwrap().reply_to.unwrap().was_signed());
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::refused::Why;
 use super::{Message, Refused, body};
 use crate::envelope::Envelope;
 use crate::serial::Serializer;
@@ -86,6 +88,23 @@ impl Accept {
             return Err(NotAcceptable::NoCertificates);
         }
         Ok(Self { only_signed: true, ..self })
+    }
+
+    /// What is read of remote control by workers that read this of tasks: JSON besides, Celery's default; where bodies must
+    /// be signed, signed ones alone.
+    #[must_use]
+    pub fn of_control(self) -> Self {
+        if self.only_signed { self } else { self.and(Serializer::Json) }
+    }
+
+    /// Reads a body that is no task: its JSON text of at most so many bytes, not yet checked, and which form it had.
+    pub(crate) fn text(
+        &self,
+        envelope: &Envelope,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<(Bytes, Serializer), Why> {
+        body::text(envelope, self, now, most)
     }
 
     /// Whether bodies of this form are read.

@@ -24,8 +24,8 @@ pub(super) const NOT_A_TRIPLE: &str = "the body must be an array `[args, kwargs,
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Body {
     text: Bytes,
-    /// The text is no JSON but a pickle, of which nothing else is known.
-    pickled: bool,
+    /// The body is a pickle, of which nothing is known; the text is what its handler says of it: the embed.
+    pickle: Option<Bytes>,
     pub(super) args: Option<Range<usize>>,
     pub(super) kwargs: Option<Range<usize>>,
     pub(super) callbacks: Option<Range<usize>>,
@@ -37,7 +37,25 @@ pub(super) struct Body {
 impl Body {
     /// The pickle that it is.
     pub(super) fn pickled(&self) -> Option<&Bytes> {
-        self.pickled.then_some(&self.text)
+        self.pickle.as_ref()
+    }
+
+    /// The JSON text that it is; of a pickle its embed, where that is known.
+    pub(super) fn json(&self) -> &Bytes {
+        &self.text
+    }
+
+    /// Takes the embed of a pickle, as JSON text.
+    pub(super) fn embed(&mut self, text: &Bytes) -> Result<(), Invalid> {
+        let mut body = Self { text: text.clone(), pickle: self.pickle.clone(), ..Self::default() };
+        let mut scanner = Scanner::new(text)?;
+        scanner.object(|scanner, name| {
+            body.take(&name.text(), scanner)?;
+            Ok(())
+        })?;
+        scanner.end()?;
+        *self = body;
+        Ok(())
     }
 
     /// The text of a part.
@@ -50,7 +68,7 @@ impl Body {
 pub(super) fn message(envelope: &Envelope, accept: &Accept, now: Timestamp) -> Result<Message, Refused> {
     let headers = Fields::of_headers(&envelope.headers);
     let of_headers = |why: Why| why.of(envelope, &headers);
-    match decode(envelope, headers.compression, accept, now).map_err(of_headers)? {
+    match decode(envelope, headers.compression, accept, now, MAX_BODY).map_err(of_headers)? {
         Decoded::Json(text) => {
             let (fields, body) = read(&text, &headers).map_err(of_headers)?;
             let fields = fields.as_ref().unwrap_or(&headers);
@@ -58,11 +76,28 @@ pub(super) fn message(envelope: &Envelope, accept: &Accept, now: Timestamp) -> R
         }
         Decoded::Pickle(_) if headers.task.is_none() => Err(of_headers(Why::pickled_protocol_1())),
         Decoded::Pickle(text) => {
-            let body = Body { text, pickled: true, ..Body::default() };
+            let body = Body { pickle: Some(text), ..Body::default() };
             headers.message(envelope, body).map_err(of_headers)
         }
         Decoded::Text if headers.task.is_none() => Err(of_headers(Why::not_a_task())),
         Decoded::Text => Err(of_headers(Why::plain_text(envelope.content_type.as_deref()))),
+    }
+}
+
+/// A body that is no task, as JSON text of at most so many bytes, which is not yet checked; and which form it had.
+pub(super) fn text(
+    envelope: &Envelope,
+    accept: &Accept,
+    now: Timestamp,
+    most: usize,
+) -> Result<(Bytes, Serializer), Why> {
+    match decode(envelope, envelope.headers.get("compression"), accept, now, most)? {
+        Decoded::Json(text) => {
+            let form = envelope.content_type.as_deref().and_then(Serializer::of_content_type);
+            Ok((text, form.unwrap_or(Serializer::Auth)))
+        }
+        Decoded::Pickle(_) => Err(Why::pickled()),
+        Decoded::Text => Err(Why::unstructured()),
     }
 }
 
@@ -80,6 +115,7 @@ fn decode(
     compression: Option<&str>,
     accept: &Accept,
     now: Timestamp,
+    most: usize,
 ) -> Result<Decoded, Why> {
     let content_type = envelope.content_type.as_deref().filter(|name| !name.is_empty()).unwrap_or(TRUSTED[0]);
     let serializer = Serializer::of_content_type(content_type);
@@ -91,9 +127,9 @@ fn decode(
             return Err(Why::content_disallowed(content_type, serializer, accept));
         }
     }
-    let body = decompress(&envelope.body, compression)?;
+    let body = decompress(&envelope.body, compression, most)?;
     if serializer != Some(Serializer::Auth) {
-        return deserialize(serializer, body);
+        return deserialize(serializer, body, most);
     }
     let Some(certificates) = accept.certificates() else {
         return if signed::is_signed(&body) { Err(Why::no_certificates()) } else { Ok(Decoded::Text) };
@@ -106,26 +142,26 @@ fn decode(
         Some(Serializer::Pickle) if !accept.accepts(Serializer::Pickle) => {
             Err(Why::content_disallowed(&verified.content_type, Some(Serializer::Pickle), accept))
         }
-        serializer => deserialize(serializer, verified.body),
+        serializer => deserialize(serializer, verified.body, most),
     }
 }
 
-fn decompress(body: &Bytes, compression: Option<&str>) -> Result<Bytes, Why> {
+fn decompress(body: &Bytes, compression: Option<&str>, most: usize) -> Result<Bytes, Why> {
     let Some(name) = compression.filter(|name| *name != "null") else {
         return Ok(body.clone());
     };
     let name = json::string(name).unwrap_or_default();
     let method = Compression::named(&name).ok_or_else(|| Why::unsupported_compression(&name))?;
-    method.decompress(body, MAX_BODY).map(Bytes::from).map_err(|undone| Why::undecodable(undone.to_string()))
+    method.decompress(body, most).map(Bytes::from).map_err(|undone| Why::undecodable(undone.to_string()))
 }
 
-fn deserialize(serializer: Option<Serializer>, body: Bytes) -> Result<Decoded, Why> {
+fn deserialize(serializer: Option<Serializer>, body: Bytes, most: usize) -> Result<Decoded, Why> {
     let json = match serializer {
         Some(Serializer::Json) => return Ok(Decoded::Json(body)),
         Some(Serializer::Pickle) => return Ok(Decoded::Pickle(body)),
         Some(Serializer::Auth) | None => return Ok(Decoded::Text),
-        Some(Serializer::Yaml) => yaml_to_json(&body, MAX_BODY),
-        Some(Serializer::Msgpack) => msgpack_to_json(&body, MAX_BODY),
+        Some(Serializer::Yaml) => yaml_to_json(&body, most),
+        Some(Serializer::Msgpack) => msgpack_to_json(&body, most),
     };
     let name = serializer.map_or("text", Serializer::name);
     let json = json.map_err(|unreadable| {

@@ -16,6 +16,7 @@ mod accept;
 mod body;
 mod fields;
 mod refused;
+mod rewrite;
 
 use std::ops::Range;
 
@@ -25,9 +26,10 @@ use jiff::Timestamp;
 pub use accept::{Accept, NotAcceptable};
 use body::Body;
 pub use refused::{Reason, Refused};
+pub use rewrite::{Arguments, NewBody};
 
 use crate::envelope::Envelope;
-use crate::json::Object;
+use crate::json::{Invalid, Object};
 
 /// A task, as a client sent it.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,9 +114,14 @@ impl Message {
     }
 
     /// The pickle that the body is, decompressed, where the pool accepts pickles. Its arguments and follow-ups are then
-    /// known to nobody but Python: here they are empty.
+    /// known to nobody but Python: here they are empty, but for what [`Self::set_embed`] tells.
     pub fn pickled(&self) -> Option<&Bytes> {
         self.body.pickled()
+    }
+
+    /// Takes the `embed` of a pickle, as JSON text, from whoever could read it: then it is known what follows the task.
+    pub fn set_embed(&mut self, json: &Bytes) -> Result<(), Invalid> {
+        self.body.embed(json)
     }
 
     /// The arguments as the client wrote them: the JSON text `[args, kwargs]`. Of a pickle, `[[], {}]`.

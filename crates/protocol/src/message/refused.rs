@@ -66,9 +66,9 @@ impl Refused {
 
 /// What is wrong with a message, before it is known whose it is.
 #[derive(Debug)]
-pub(super) struct Why {
-    reason: Reason,
-    message: String,
+pub(crate) struct Why {
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
 }
 
 impl Why {
@@ -128,6 +128,18 @@ impl Why {
             "the body is plain text (its content type is {content_type}), which no task is: send it as JSON, with the \
              content type application/json"
         ))
+    }
+
+    /// A body that is no task, which nobody here unpickles.
+    pub(super) fn pickled() -> Self {
+        let message = "a pickle runs code when it is read, and is not read here: let the client use another serializer \
+                       (`task_serializer`)";
+        Self { reason: Reason::ContentDisallowed, message: message.to_owned() }
+    }
+
+    /// A body that is no task, and no text of JSON's values.
+    pub(super) fn unstructured() -> Self {
+        Self::undecodable("the body is plain text, without a serializer".to_owned())
     }
 
     pub(super) fn pickled_protocol_1() -> Self {

@@ -1,15 +1,18 @@
-//! kombu's serializers: bodies that are not JSON, as the JSON text that says the same.
+//! kombu's serializers: bodies that are not JSON, as the JSON text that says the same; and back, for answers.
 //!
 //! What JSON lacks becomes what kombu itself makes of it, an object of two members: `{"__type__": "bytes", ...}` for
 //! bytes, `datetime` and `date` for times. A member's name that is no text becomes one as Python's `json` writes it
 //! (`1`, `true`, `null`). The text's spaces and numbers are Python's, too.
 
 mod msgpack;
+mod of_json;
 mod scalar;
 mod write;
 mod yaml;
 
 use crate::json::MAX_DEPTH;
+
+pub use of_json::{Unwritable, json_to_msgpack, json_to_yaml};
 
 /// A form that a body can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +52,14 @@ impl Serializer {
             Self::Msgpack => "application/x-msgpack",
             Self::Pickle => "application/x-python-serialize",
             Self::Auth => "application/data",
+        }
+    }
+
+    /// How its bodies are encoded, in kombu's words.
+    pub fn content_encoding(self) -> &'static str {
+        match self {
+            Self::Json | Self::Yaml | Self::Auth => "utf-8",
+            Self::Msgpack | Self::Pickle => "binary",
         }
     }
 

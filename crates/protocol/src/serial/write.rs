@@ -222,7 +222,7 @@ fn named<'a>(scalar: &'a Scalar<'_>, offset: usize) -> Result<Cow<'a, str>, Unre
 }
 
 /// A number as Python's `repr` writes it: with an exponent below 1e-4 and from 1e16 on.
-fn float(value: f64) -> String {
+pub(super) fn float(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }

@@ -36,6 +36,24 @@ impl Digest {
             _ => None,
         }
     }
+
+    /// How many bytes a hash has.
+    pub(super) fn length(self) -> usize {
+        match self {
+            Self::Sha256 => Sha256::output_size(),
+            Self::Sha384 => Sha384::output_size(),
+            Self::Sha512 => Sha512::output_size(),
+        }
+    }
+
+    /// The hash of a body.
+    pub(super) fn of(self, body: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Sha256 => Sha256::digest(body).to_vec(),
+            Self::Sha384 => Sha384::digest(body).to_vec(),
+            Self::Sha512 => Sha512::digest(body).to_vec(),
+        }
+    }
 }
 
 /// Why a file holds no certificate that can be used.
@@ -120,12 +138,18 @@ impl Certificates {
     pub(super) fn get(&self, id: &str) -> Option<(&str, &Certificate)> {
         self.by_id.get_key_value(id).map(|(id, certificate)| (&**id, certificate))
     }
+
+    /// The only one.
+    pub(super) fn only(&self) -> Option<(&str, &Certificate)> {
+        let first = self.by_id.first_key_value().filter(|_| self.by_id.len() == 1);
+        first.map(|(id, certificate)| (&**id, certificate))
+    }
 }
 
 /// What of a certificate counts here.
 #[derive(Debug, Clone)]
 pub(super) struct Certificate {
-    key: RsaPublicKey,
+    pub(super) key: RsaPublicKey,
     /// The first moment at which it is valid.
     pub(super) from: Timestamp,
     /// The first moment at which it is not valid any more.
@@ -153,17 +177,16 @@ impl Certificate {
         self.key.size()
     }
 
+    /// The longest salt that there is room for beside a hash of this length, which Celery asks for: `PSS.MAX_LENGTH`.
+    pub(super) fn salt(&self, hash: usize) -> Option<usize> {
+        let room = (self.key.n().bits() - 1).div_ceil(8);
+        room.checked_sub(hash + 2)
+    }
+
     /// Whether the signature is one of this body.
     pub(super) fn has_signed(&self, body: &[u8], signature: &[u8], digest: Digest) -> bool {
-        // The longest salt that there is room for, which Celery asks for: `PSS.MAX_LENGTH`.
-        let room = (self.key.n().bits() - 1).div_ceil(8);
-        let salt = |hash: &[u8]| room.checked_sub(hash.len() + 2);
-        let hash = match digest {
-            Digest::Sha256 => Sha256::digest(body).to_vec(),
-            Digest::Sha384 => Sha384::digest(body).to_vec(),
-            Digest::Sha512 => Sha512::digest(body).to_vec(),
-        };
-        let Some(salt) = salt(&hash) else {
+        let hash = digest.of(body);
+        let Some(salt) = self.salt(hash.len()) else {
             return false;
         };
         let scheme = match digest {

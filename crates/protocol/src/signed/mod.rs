@@ -11,6 +11,7 @@
 //! message can be sent again.
 
 mod certificates;
+mod signer;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -18,6 +19,12 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 pub use certificates::{BadCertificate, Certificates, Digest};
 use jiff::Timestamp;
+/// The kernel's randomness, of the generation that signing takes.
+pub use rsa::rand_core::OsRng;
+pub use signer::{BadSigner, NotSigned, Signer};
+
+/// What a signed body is said to be.
+const CONTENT_TYPE: &str = "application/data";
 
 /// What stands between the parts.
 const SEPARATOR: &[u8] = b"\0\x01";

@@ -1,9 +1,11 @@
 //! Remote control and events that nobody meant.
 
+use jiff::Timestamp;
 use petiole_protocol::control::{Command, Reply, Request};
 use petiole_protocol::envelope::Envelope;
 use petiole_protocol::event::Heard;
 use petiole_protocol::json;
+use petiole_protocol::message::Accept;
 
 use crate::seeds;
 
@@ -18,7 +20,7 @@ fn envelope(bytes: &[u8]) -> Envelope {
 #[test]
 fn any_request_is_a_command_or_is_answered() {
     crate::fuzz("control", seeds::control("request"), |bytes| {
-        let request = match Request::read(&envelope(bytes)) {
+        let request = match Request::read(&envelope(bytes), &Accept::default(), Timestamp::UNIX_EPOCH) {
             Ok(request) => request,
             Err(refused) => return refused.to_string().chars().take(24).collect(),
         };

@@ -18,6 +18,7 @@ fn part(group: &str, index: u64, token: &str) -> ChordPart {
         group: group.to_owned(),
         task_id: format!("{group}-{index}"),
         index: Some(index),
+        adds: Vec::new(),
         member: format!(r#"[1, "{group}-{index}", "SUCCESS", {index}]"#),
         expires: Some(Duration::from_hours(24)),
         claim: CLAIM,
@@ -40,7 +41,23 @@ pub(super) async fn exercise(subject: &mut dyn Subject) -> Checked {
     a_claim_that_nobody_took_can_still_be_used(subject).await?;
     a_part_that_comes_when_all_is_done_changes_nothing(subject).await?;
     a_chord_that_is_sent_again_is_counted_again(subject).await?;
+    a_chord_waits_for_what_its_parts_add(subject).await?;
     a_part_of_no_chord_completes_nothing(subject).await
+}
+
+async fn a_chord_waits_for_what_its_parts_add(subject: &mut dyn Subject) -> Checked {
+    let store = subject.store();
+    store.chord_start(&[start("grown", 2)]).await?;
+    let grows = ChordPart { adds: vec!["a\"+".to_owned(), "b".to_owned()], ..part("grown", 0, "x") };
+    assert_eq!(count(store, &grows).await?, Counted::Yes);
+    // A later run of it adds the same.
+    assert_eq!(count(store, &ChordPart { token: "y".to_owned(), ..grows }).await?, Counted::Yes);
+    for index in [1, 2] {
+        assert_eq!(count(store, &part("grown", index, "x")).await?, Counted::Yes);
+    }
+    let last = part("grown", 3, "x");
+    assert_eq!(count(store, &last).await?, Counted::Complete(last.claimed()));
+    Ok(())
 }
 
 async fn the_part_that_completes_a_chord_claims_its_body(subject: &mut dyn Subject) -> Checked {

@@ -12,6 +12,7 @@ pub(super) struct Chords(HashMap<String, Chord>);
 #[derive(Debug, Default)]
 struct Chord {
     size: Option<u64>,
+    added: u64,
     saved: Option<String>,
     members: Vec<(u64, String)>,
     counted: HashSet<String>,
@@ -61,6 +62,9 @@ impl Chords {
         if chord.owner(now) == Some(SENT) {
             return Counted::Yes;
         }
+        for id in &part.adds {
+            chord.added += u64::from(chord.counted.insert(format!("{id}+")));
+        }
         let name = part.name();
         if chord.counted.insert(name.clone()) {
             // As in a sorted set: a member comes once.
@@ -68,7 +72,7 @@ impl Chords {
             chord.members.push((part.index.unwrap_or(u64::MAX), part.member.clone()));
             chord.members.sort_unstable();
         }
-        if chord.size != Some(chord.members.len() as u64) {
+        if chord.size.map(|size| size + chord.added) != Some(chord.members.len() as u64) {
             return Counted::Yes;
         }
         let own = format!("{name}:");

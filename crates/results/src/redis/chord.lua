@@ -47,10 +47,12 @@ end
 -- score    its place, '+inf' without one
 -- member   what it has given
 -- expires  how long is waited for the others, in seconds; '0' for ever
+-- adds     the ids of tasks that it adds to the chord, as a JSON array; '' for none. In .d each has its id and '+', as
+--          no part has: it adds once
 -- claim    how long a claim lasts, in ms
 -- token    the claim: begins with the part's name and ':', as Celery's do not. A claim of the same part, from an
 --          earlier run of it, is taken over: that run's message has come back, so nobody else will send the body
-local function chord_part(group, name, score, member, expires, claim, token)
+local function chord_part(group, name, score, member, adds, expires, claim, token)
   local j, t, s, d, c = group .. '.j', group .. '.t', group .. '.s', group .. '.d', group .. '.c'
   local owner, counted = redis.pcall('GET', c), redis.pcall('SISMEMBER', d, name)
   local count, added, size = redis.pcall('ZCARD', j), redis.pcall('GET', t), redis.pcall('GET', s)
@@ -61,6 +63,13 @@ local function chord_part(group, name, score, member, expires, claim, token)
   end
   if owner == 'done' then
     return 0
+  end
+  if adds ~= '' and tonumber(added or 0) then
+    for _, id in ipairs(cjson.decode(adds)) do
+      if redis.call('SADD', d, id .. '+') == 1 then
+        added = redis.call('INCR', t)
+      end
+    end
   end
   if counted == 0 then
     redis.call('ZADD', j, score, member)

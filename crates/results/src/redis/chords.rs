@@ -43,7 +43,8 @@ impl RedisStore {
                 call.arg(self.groups.group(&part.group));
             }
             for part in batch {
-                call.arg(part.name()).arg(part.score()).arg(&part.member).arg(seconds(part.expires));
+                call.arg(part.name()).arg(part.score()).arg(&part.member).arg(part.added());
+                call.arg(seconds(part.expires));
                 call.arg(milliseconds(part.claim)).arg(part.claimed().token);
             }
             let answers: Vec<u8> =

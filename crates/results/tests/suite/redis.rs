@@ -129,6 +129,7 @@ fn part(task_id: &str, index: Option<u64>) -> ChordPart {
         group: "g".to_owned(),
         task_id: task_id.to_owned(),
         index,
+        adds: Vec::new(),
         member: format!("[1, \"{task_id}\", \"SUCCESS\", 3]"),
         expires: Some(Duration::from_mins(1)),
         claim: CLAIM,

@@ -1,7 +1,7 @@
 //! Processes: what they get, what is told of them, what they cannot do.
 
 use nix::sys::signal::Signal;
-use petiole_contract::control::{Output, Start, Status, ToRunner};
+use petiole_contract::control::{FromRunner, Output, Start, Status, ToRunner};
 use petiole_contract::exec::{MAX_ARGUMENT, STDERR_TAIL};
 
 use crate::rig::{Held, LIMIT, Rig, sh};
@@ -20,6 +20,15 @@ fn a_process_gets_its_input_and_environment_and_its_end_is_told() {
     assert_eq!(exited.output, payload.len());
     assert_eq!(String::from_utf8(payload).unwrap(), format!("input e3 yes {}\n", rig.socket().display()));
     rig.line(|line| line == "[task-1] oops");
+}
+
+#[test]
+fn the_id_of_a_process_is_told_before_its_end() {
+    let mut rig = Rig::new();
+    rig.send(&ToRunner::Start(sh(1, "echo $$")), b"");
+    let pid = rig.started(1);
+    let (_, output) = rig.exited();
+    assert_eq!(String::from_utf8(output).unwrap(), format!("{pid}\n"));
 }
 
 #[test]
@@ -109,6 +118,41 @@ fn a_number_that_runs_is_not_started_again() {
     rig.send(&ToRunner::Start(sh(1, "sleep 1000")), b"");
     let (exited, _) = rig.run(sh(1, "true"), b"");
     assert!(matches!(exited.status, Status::NotStarted(_)));
+}
+
+#[test]
+fn what_a_process_says_of_its_progress_is_passed_on() {
+    let mut rig = Rig::new();
+    let held = Held::new(rig.folder.path(), "held");
+    let script = r#"echo '{"state": "A"}' > "$PETIOLE_PROGRESS"; "#;
+    rig.send(&ToRunner::Start(sh(7, &format!("{script}{}", held.script()))), b"");
+    let (frame, line) = rig.receive();
+    assert_eq!((frame, &line[..]), (FromRunner::Progress { process: 7 }, &b"{\"state\": \"A\"}\n"[..]));
+    rig.send(&ToRunner::Signal { process: 7, signal: Signal::SIGKILL as i32 }, b"");
+    rig.exited();
+}
+
+#[test]
+fn of_many_states_the_last_is_passed_on() {
+    let mut rig = Rig::new();
+    let held = Held::new(rig.folder.path(), "held");
+    let script =
+        r#"exec 8> "$PETIOLE_PROGRESS"; for i in $(seq 5000); do echo "$i" >&8; done; echo end >&8; "#;
+    rig.send(&ToRunner::Start(sh(7, &format!("{script}{}", held.script()))), b"");
+    let mut frames = 0;
+    while rig.receive().1 != b"end\n" {
+        frames += 1;
+    }
+    assert!(frames < 1000, "{frames} of 5000");
+    rig.send(&ToRunner::Signal { process: 7, signal: Signal::SIGKILL as i32 }, b"");
+    rig.exited();
+}
+
+#[test]
+fn a_process_that_has_no_progress_to_tell_has_no_pipe_for_it() {
+    let mut rig = Rig::new();
+    let start = Start { progress: false, ..sh(1, r#"echo "$PETIOLE_PROGRESS""#) };
+    assert_eq!(rig.run(start, b"").1, b"\n");
 }
 
 #[test]

@@ -137,10 +137,22 @@ impl Rig {
         }
     }
 
-    pub(crate) fn exited(&mut self) -> (Exited, Vec<u8>) {
+    /// The id of a process that was told to start.
+    pub(crate) fn started(&mut self, process: u64) -> u32 {
         match self.receive() {
-            (FromRunner::Exited(exited), payload) => (exited, payload),
-            (other, _) => panic!("{other:?} instead of exited"),
+            (FromRunner::Started { process: started, pid }, _) if started == process => pid,
+            (other, _) => panic!("{other:?} instead of started"),
+        }
+    }
+
+    /// The next end, whatever was started before it.
+    pub(crate) fn exited(&mut self) -> (Exited, Vec<u8>) {
+        loop {
+            match self.receive() {
+                (FromRunner::Exited(exited), payload) => return (exited, payload),
+                (FromRunner::Started { .. }, _) => {}
+                (other, _) => panic!("{other:?} instead of exited"),
+            }
         }
     }
 
@@ -233,6 +245,7 @@ pub(crate) fn sh(process: u64, script: &str) -> Start {
         output: Output::Capture,
         label: format!("task-{process}"),
         limit: LIMIT,
+        progress: true,
     }
 }
 

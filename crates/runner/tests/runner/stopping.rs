@@ -81,6 +81,7 @@ fn a_stopped_container_lets_the_worker_finish() {
     let held = Held::new(rig.folder.path(), "held");
     rig.send(&ToRunner::Start(sh(1, &held.script())), b"");
     held.started();
+    rig.started(1);
     rig.signal(Signal::SIGTERM);
     assert_eq!(rig.receive().0, FromRunner::Drain {});
     rig.signal(Signal::SIGTERM);

@@ -95,6 +95,7 @@ impl Worker {
             clock: control.clock.value(),
             uptime: now.duration_since(control.since),
             held: self.runs.held(now),
+            processes: self.runs.pids(),
             wants: self.runs.wants(),
             parked,
             totals: &control.totals,

@@ -261,8 +261,7 @@ fn stats(view: &View<'_>) -> String {
         pool: Pool {
             implementation: facts.implementation,
             max_concurrency: facts.concurrency,
-            // They live in the container beside this one, and have their numbers there.
-            processes: Vec::new(),
+            processes: view.processes.clone(),
             max_tasks_per_child: None,
             timeouts: [facts.limits.soft.unwrap_or_default(), facts.limits.hard.unwrap_or_default()],
             writes: None,

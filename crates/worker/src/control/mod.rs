@@ -28,19 +28,22 @@ use std::time::{Duration, Instant};
 
 use petiole_broker::BoundQueue;
 use petiole_contract::pool::Pool;
+use petiole_process::metrics::IntCounterVec;
 use petiole_protocol::event::Clock;
+use petiole_protocol::message::Accept;
 use petiole_protocol::revoked::Revoked;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::facts::Facts;
-use self::listen::Asked;
+use self::listen::{Asked, Reading};
 use self::remember::Write;
 use self::speak::{Publish, Reply};
 use self::view::Due;
 use crate::connect::Connect;
 use crate::events::Events;
 use crate::metrics::UNLISTED;
+use crate::signing::Signing;
 
 /// How many requests wait for the loop.
 const REQUESTS: usize = 256;
@@ -122,8 +125,14 @@ impl Control {
         }
     }
 
-    /// Connects, and listens from then on.
-    pub fn start(&mut self, connect: &Arc<dyn Connect>) {
+    /// Connects, and listens from then on. `accept` says which forms are read of tasks, `refused` counts what is passed over.
+    pub fn start(
+        &mut self,
+        connect: &Arc<dyn Connect>,
+        accept: &Accept,
+        signing: Option<Arc<Signing>>,
+        refused: IntCounterVec,
+    ) {
         let (replies, reply_inbox) = mpsc::channel(ANSWERS);
         let (publishes, publish_inbox) = mpsc::channel(TURNS);
         let (writes, write_inbox) = mpsc::channel(ANSWERS);
@@ -133,6 +142,8 @@ impl Control {
             bindings: self.bindings.clone(),
             clock: self.clock.clone(),
             audience: self.events.audience(),
+            reading: Reading::new(accept.clone(), refused),
+            signing,
             events: self.outbox.clone(),
             replies: reply_inbox,
             publishes: publish_inbox,

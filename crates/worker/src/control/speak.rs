@@ -1,6 +1,9 @@
 //! Speaking: answers to those who asked, events to all who listen. Each on its own, so that a burst of events delays
 //! no answer.
 
+use std::mem;
+use std::sync::Arc;
+
 use petiole_broker::{Address, BoundQueue, Mailbox};
 use petiole_process::log::Chain;
 use petiole_protocol::control::{Answer, ReplyTo};
@@ -10,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::events::Audience;
+use crate::signing::Signing;
 
 /// An answer.
 #[derive(Debug)]
@@ -31,15 +35,30 @@ pub enum Publish {
     Goodbye(Vec<(Address, Envelope)>, oneshot::Sender<()>),
 }
 
-/// Sends answers until the senders are gone.
+/// Sends answers until the senders are gone. Signed requests have signed answers, or none where the pool has no key.
 pub(super) async fn reply(
     mailbox: &dyn Mailbox,
     nodename: &str,
     clock: &Clock,
+    signing: Option<&Arc<Signing>>,
     mut replies: mpsc::Receiver<Reply>,
 ) {
+    let mut told = false;
     while let Some(Reply { to, answer }) = replies.recv().await {
-        let envelope = to.envelope(nodename, &answer, clock.forward(), Uuid::new_v4().to_string());
+        let mut envelope = to.envelope(nodename, &answer, clock.forward(), Uuid::new_v4().to_string());
+        if to.was_signed() {
+            // Who signs reads nothing else, and fails on it.
+            let Some(signing) = signing else {
+                if !mem::replace(&mut told, true) {
+                    tracing::warn!(
+                        "signed requests are not answered: give the pool a key that signs (spec.signing)"
+                    );
+                }
+                continue;
+            };
+            let Some(signed) = signing.envelope(envelope).await else { continue };
+            envelope = signed;
+        }
         let address = Address { exchange: to.exchange, routing_key: to.routing_key };
         match mailbox.reply(&address, &envelope).await {
             Ok(true) => {}

@@ -8,12 +8,13 @@ use petiole_process::log::Chain;
 use petiole_protocol::event::Clock;
 use tokio::sync::mpsc;
 
-use super::listen::listen;
+use super::listen::{Reading, listen};
 use super::remember::{Write, remember};
 use super::speak::{Publish, Reply, publish, reply};
 use super::{Bindings, ControlEvent};
 use crate::connect::Connect;
 use crate::events::Audience;
+use crate::signing::Signing;
 
 /// Between two tries to connect.
 const RETRY: Duration = Duration::from_millis(500);
@@ -25,6 +26,8 @@ pub(super) struct Tasks {
     pub(super) bindings: Bindings,
     pub(super) clock: Arc<Clock>,
     pub(super) audience: Audience,
+    pub(super) reading: Reading,
+    pub(super) signing: Option<Arc<Signing>>,
     pub(super) events: mpsc::Sender<ControlEvent>,
     pub(super) replies: mpsc::Receiver<Reply>,
     pub(super) publishes: mpsc::Receiver<Publish>,
@@ -36,9 +39,10 @@ impl Tasks {
     pub(super) async fn go(self) {
         let (mailbox, revocations) = self.connected().await;
         let Self { nodename, bindings, clock, audience, events, replies, publishes, writes, .. } = self;
+        let Self { reading, signing, .. } = self;
         tokio::join!(
-            listen(mailbox.as_ref(), &nodename, &bindings, &clock, &events),
-            reply(mailbox.as_ref(), &nodename, &clock, replies),
+            listen(mailbox.as_ref(), &nodename, &bindings, &clock, reading, &events),
+            reply(mailbox.as_ref(), &nodename, &clock, signing.as_ref(), replies),
             publish(mailbox.as_ref(), &audience, publishes),
             remember(revocations.as_ref(), writes, &events),
         );

@@ -25,6 +25,8 @@ pub struct View<'a> {
     pub uptime: Duration,
     /// What it holds, the oldest first.
     pub held: Vec<Held<'a>>,
+    /// The processes that run tasks, as their container sees them.
+    pub processes: Vec<u32>,
     /// How many messages it would take now.
     pub wants: usize,
     /// What is parked, where the command asks for it.
@@ -70,6 +72,7 @@ impl<'a> View<'a> {
         TaskInfo {
             time_start: started.and_then(|running| self.now.checked_sub(running).ok()),
             acknowledged: held.running.is_some() && held.work.plan.task.acks_early,
+            worker_pid: held.pid,
             ..self.info(&held.work.message, held.work.queue)
         }
     }

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use petiole_broker::Tag;
+use petiole_protocol::record::Exception;
 
 use crate::work::Work;
 
@@ -17,6 +19,10 @@ pub(super) struct Run {
     /// Its task was revoked after it had been admitted.
     pub(super) revoked: Option<Revoked>,
     pub(super) note: Note,
+    /// What its handler has said that it adds to its chord.
+    pub(super) adds: Vec<Bytes>,
+    /// It fails whatever its end is: what its handler has said of it cannot be read.
+    pub(super) wrong: Option<Box<Exception>>,
 }
 
 /// What the broker knows of the beginning of an attempt.

@@ -16,7 +16,7 @@ pub struct Effects {
     /// Bytes to write, per connection, in order.
     pub frames: Vec<(Peer, Vec<u8>)>,
     /// Deliveries whose task has started, where something is written at that moment.
-    pub started: Vec<(Tag, Box<Work>)>,
+    pub started: Vec<Started>,
     /// States of their own that tasks want recorded.
     pub progress: Vec<Progress>,
     /// Ids of tasks that have started, where [`super::Runs::tell_starts`] asks for them.
@@ -43,6 +43,19 @@ impl Effects {
         }
         put.is_ok()
     }
+}
+
+/// A task that has started.
+#[derive(Debug)]
+pub struct Started {
+    /// Its delivery.
+    pub tag: Tag,
+    /// What it does.
+    pub work: Box<Work>,
+    /// The process that runs it, where that is known.
+    pub pid: Option<u32>,
+    /// It starts now; otherwise its process has become known since then.
+    pub begins: bool,
 }
 
 /// A state of a task's own.

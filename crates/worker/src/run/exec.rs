@@ -3,12 +3,11 @@
 use bytes::Bytes;
 use petiole_contract::control::{Exited, Output, Start, Status, ToRunner};
 use petiole_contract::exec::{self, Report, Request, ResultForm, Verdict};
-use petiole_contract::failure::{self, Failure};
-use petiole_contract::instead::{Instead, Reject, Retry};
 use petiole_contract::template::Scope;
 use petiole_protocol::json::{self, Object};
 use petiole_protocol::record::Exception;
 
+use super::asked::{self, builtin, exception};
 use super::deadlines::Limit;
 use super::{Attempt, Effects, Peer, State};
 use crate::outcome::Outcome;
@@ -119,6 +118,7 @@ impl Exec {
             },
             label: message.id.clone(),
             limit: exec::RESULT_LIMIT,
+            progress: true,
         };
         if !effects.send(runner, &ToRunner::Start(start), &request.to_json()) {
             return Err(builtin("ValueError", "the command's arguments are too long together: use stdin"));
@@ -135,6 +135,17 @@ impl Exec {
         };
         effects.send(runner, &ToRunner::Signal { process, signal }, &[]);
     }
+}
+
+/// Reads a line that says how far a task is: the state's name, and its meta.
+pub(super) fn progress(line: &[u8]) -> Result<(String, Bytes), String> {
+    let example = || {
+        format!(r#"a line of {} must be like {{"state": "PROGRESS", "meta": {{"done": 3}}}}"#, exec::PROGRESS)
+    };
+    let said = Object::read(line).map_err(|error| format!("{}: {error}", example()))?;
+    let state = said.get("state").and_then(json::string).ok_or_else(example)?;
+    let meta = said.get("meta").unwrap_or("null");
+    Ok((state.into_owned(), Bytes::copy_from_slice(meta.as_bytes())))
 }
 
 /// The W3C trace context among a client's headers, as variables.
@@ -163,18 +174,27 @@ pub(super) fn outcome(work: &Work, state: State, exited: &Exited, payload: &Byte
         return Outcome::Failure(too_large(payload.len()).with_traceback(stderr));
     }
     let output = payload.slice(..exited.output.min(payload.len()));
-    let report = match read_report(&payload[output.len()..]) {
+    let mut report = match read_report(&payload[output.len()..]) {
         Ok(report) => report,
         Err(exception) => return Outcome::Failure(exception),
     };
-    if let Some(instead) = report.instead() {
-        return asked(instead, report.error);
+    if let Some(asked) = asked::by_report(&mut report) {
+        return asked;
     }
     if let Some(error) = report.error {
         return Outcome::Failure(exception(error));
     }
     match &exited.status {
-        Status::Code(0) => value(work.plan.task.result, output, report.result.as_deref()),
+        Status::Code(0) => {
+            let value = value(work.plan.task.result, output, report.result.as_deref());
+            let adds = report.add_to_chord.iter().map(|added| Bytes::copy_from_slice(added.get().as_bytes()));
+            match value {
+                Outcome::Success(value) if !report.add_to_chord.is_empty() => {
+                    Outcome::Adding(value, adds.collect())
+                }
+                other => other,
+            }
+        }
         Status::Code(_) | Status::Signal(SIGTERM) if soft => Outcome::SoftTimeLimit(stderr),
         Status::Code(code) => {
             let command = work.plan.task.command.join(" ");
@@ -183,22 +203,13 @@ pub(super) fn outcome(work: &Work, state: State, exited: &Exited, payload: &Byte
                 Verdict::Success | Verdict::Failure if !work.retry.exit_codes.contains(code) => {
                     Outcome::Failure(exception)
                 }
-                _ => Outcome::Retry(Retry::default(), Some(exception)),
+                _ => Outcome::Retry(Box::new(exception.into())),
             }
         }
         Status::Signal(signal) => {
             Outcome::WorkerLost(format!("the task's process was ended by signal {signal}"))
         }
         Status::NotStarted(why) => Outcome::Failure(builtin("OSError", why)),
-    }
-}
-
-/// What a task's own code asked for instead of an end.
-pub(super) fn asked(instead: Instead, error: Option<Failure>) -> Outcome {
-    match instead {
-        Instead::Retry(retry) => Outcome::Retry(retry, error.map(exception)),
-        Instead::Reject(Reject { requeue }) => Outcome::Rejected { requeue },
-        Instead::Ignore => Outcome::Ignored,
     }
 }
 
@@ -240,21 +251,7 @@ pub(super) fn json_value(bytes: Bytes) -> Outcome {
     }
 }
 
-/// What a task's own code said of its failure.
-pub(super) fn exception(failure: Failure) -> Exception {
-    let Failure { kind, message, args, module, traceback } = failure;
-    let exception = match args {
-        Some(args) => Exception::with(module, kind, args.iter().map(ToString::to_string).collect()),
-        None => Exception::new(module, kind, &message),
-    };
-    exception.with_traceback(traceback)
-}
-
 /// The result is too large to be stored.
 pub(super) fn too_large(bytes: usize) -> Exception {
     builtin("ValueError", &exec::too_large(bytes))
-}
-
-pub(super) fn builtin(kind: &str, message: &str) -> Exception {
-    Exception::new(failure::builtins(), kind, message)
 }

@@ -15,6 +15,8 @@ pub struct Held<'a> {
     pub work: &'a Work,
     /// For how long it has run, where it has started.
     pub running: Option<Duration>,
+    /// The process that runs it, as its container sees it.
+    pub pid: Option<u32>,
 }
 
 impl Runs {
@@ -23,7 +25,8 @@ impl Runs {
         let held = self.attempts.iter().map(|(attempt, run)| {
             let started = matches!(run.state, State::Started { .. });
             let running = started.then(|| now.duration_since(run.since));
-            Held { attempt: *attempt, work: &run.work, running }
+            let pid = run.process().filter(|_| started).and_then(|process| self.pids.get(&process).copied());
+            Held { attempt: *attempt, work: &run.work, running, pid }
         });
         let mut held: Vec<_> = held.collect();
         held.sort_unstable_by_key(|held| held.attempt);

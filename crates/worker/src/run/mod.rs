@@ -11,17 +11,21 @@
 //! started attempt is the victim of a death; one that merely waited, or was given and not started, waits again.
 //!
 //! - `note`: which attempts the broker is told of, some of them before they begin.
-//! - [`held`]: what there is. `revoke`: what a revocation means for it.
+//! - `heard`: what the runner and the handlers say. [`held`]: what there is, and in which processes (`pids`). `revoke`:
+//!   what a revocation means for it.
 //! - [`exec`]: a process per task. [`serve`]: long-lived handlers. [`window`]: how much to hold ahead.
 
+mod asked;
 mod attempt;
 mod deadlines;
 pub mod effects;
 pub mod exec;
 mod hanging;
+mod heard;
 pub mod held;
 mod lost;
 mod note;
+mod pids;
 mod revoke;
 pub mod serve;
 mod stop;
@@ -29,18 +33,15 @@ mod stop;
 mod tests;
 mod window;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use petiole_broker::Tag;
-use petiole_contract::control::{FromRunner, Status};
 use petiole_contract::pool::Mode;
-use petiole_contract::serve::FromHandler;
 
 use self::attempt::{Note, Run, State};
 use self::deadlines::Deadlines;
-pub use self::effects::{Effects, Ended, Progress, Revoked};
+pub use self::effects::{Effects, Ended, Progress, Revoked, Started};
 use self::exec::Exec;
 use self::note::Unnoted;
 use self::serve::Serve;
@@ -65,6 +66,8 @@ const BATCH: usize = 16;
 #[derive(Debug)]
 pub struct Runs {
     executor: Executor,
+    /// The ids of the processes that run, by their numbers.
+    pids: BTreeMap<u64, u32>,
     attempts: HashMap<Attempt, Run>,
     /// How many of the attempts have started.
     started: usize,
@@ -100,6 +103,7 @@ impl Runs {
         };
         Self {
             executor,
+            pids: BTreeMap::new(),
             attempts: HashMap::new(),
             started: 0,
             starts: 0,
@@ -168,7 +172,16 @@ impl Runs {
         let attempt = self.next;
         self.next += 1;
         let note = if work.message.redelivered { Note::Needed } else { Note::Later };
-        let run = Run { tag, work, state: State::Waiting, since: now, revoked: None, note };
+        let run = Run {
+            tag,
+            work,
+            state: State::Waiting,
+            since: now,
+            revoked: None,
+            note,
+            adds: Vec::new(),
+            wrong: None,
+        };
         self.attempts.insert(attempt, run);
         self.waiting.push_back(attempt);
         self.give(now, effects);
@@ -176,6 +189,7 @@ impl Runs {
 
     /// A runner has connected.
     pub fn runner_connected(&mut self, peer: Peer, now: Instant, effects: &mut Effects) {
+        self.pids.clear();
         match &mut self.executor {
             Executor::Exec(exec) => exec.connected(peer),
             Executor::Serve(serve) => serve.connected(peer, now, effects),
@@ -204,66 +218,12 @@ impl Runs {
             Executor::Serve(serve) => serve.disconnected(peer, effects),
         };
         if runner_gone {
+            self.pids.clear();
             let attempts: Vec<Attempt> = self.attempts.keys().copied().collect();
             for attempt in attempts {
                 self.lose(attempt, "the task's container has ended", excused, now, effects);
             }
             self.give(now, effects);
-        }
-    }
-
-    /// The runner has said something.
-    pub fn runner_says(&mut self, frame: FromRunner, payload: &Bytes, now: Instant, effects: &mut Effects) {
-        if let FromRunner::Exited(mut exited) = frame {
-            // What was killed because we wanted that is not to blame; what has ended by itself meanwhile has ended.
-            exited.abandoned |= self.killing && matches!(exited.status, Status::Signal(_));
-            match &mut self.executor {
-                Executor::Exec(exec) => {
-                    let attempt = exited.process;
-                    exec.exited();
-                    if let Some(run) = self.attempts.get(&attempt) {
-                        let outcome = exec::outcome(&run.work, run.state, &exited, payload);
-                        self.end(attempt, outcome, now, effects);
-                    }
-                }
-                Executor::Serve(serve) => {
-                    let why = serve.exited(&exited, self.draining, now, effects);
-                    let of_handler: Vec<Attempt> = self.held_by(exited.process).collect();
-                    for attempt in of_handler {
-                        self.lose(attempt, &why, exited.abandoned, now, effects);
-                    }
-                }
-            }
-        }
-        self.give(now, effects);
-    }
-
-    /// A handler has said something.
-    pub fn handler_says(&mut self, frame: FromHandler, payload: Bytes, now: Instant, effects: &mut Effects) {
-        match frame {
-            FromHandler::Hello(_) => {}
-            FromHandler::Started { attempt } => self.started(attempt, now, effects),
-            FromHandler::Result(result) => {
-                if let Some(process) = self.attempts.get(&result.attempt).and_then(Run::process)
-                    && let Executor::Serve(serve) = &mut self.executor
-                {
-                    serve.finished(process);
-                    self.end(result.attempt, serve::outcome(result, payload), now, effects);
-                }
-            }
-            FromHandler::Progress { attempt, state } => {
-                if let Some(run) = self.attempts.get(&attempt)
-                    && matches!(run.state, State::Started { .. })
-                {
-                    let (tag, work) = (run.tag, run.work.clone());
-                    effects.progress.push(Progress { tag, work, state, meta: payload });
-                }
-            }
-            FromHandler::Recalled { attempts } => {
-                for attempt in attempts.into_iter().rev() {
-                    self.wait_again(attempt);
-                }
-            }
         }
     }
 
@@ -352,9 +312,9 @@ impl Runs {
         if self.tells_starts {
             effects.begun.push(run.work.message.id.clone());
         }
-        let task = &run.work.plan.task;
-        if task.track_started || task.acks_early {
-            effects.started.push((run.tag, run.work.clone()));
+        let pid = self.pids.get(&process).copied();
+        if run.work.plan.task.acks_early || (run.work.plan.task.track_started && pid.is_some()) {
+            effects.started.push(Started { tag: run.tag, work: run.work.clone(), pid, begins: true });
         }
         self.terminate_started(attempt, effects);
     }
@@ -371,12 +331,17 @@ impl Runs {
             effects.revoked.push(Revoked { tag: run.tag, work: run.work, signal: by.signal() });
             return;
         }
-        let outcome = match outcome {
-            Outcome::Success(value) => match run.work.called(value) {
+        let outcome = match (run.wrong.take(), outcome) {
+            (_, Outcome::Returned) => Outcome::Returned,
+            (Some(wrong), _) => Outcome::Failure(*wrong),
+            (None, Outcome::Success(value)) if !run.adds.is_empty() => {
+                Outcome::Adding(value, std::mem::take(&mut run.adds))
+            }
+            (None, Outcome::Success(value)) => match run.work.called(value) {
                 Some(value) => Outcome::Success(value),
                 None => return self.call_again(run, now),
             },
-            other => other,
+            (None, other) => other,
         };
         effects.ended.push(Ended { tag: run.tag, work: run.work, outcome, took });
     }

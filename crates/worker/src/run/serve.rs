@@ -10,7 +10,7 @@ use petiole_contract::serve::{HANDLER, Hello, PICKLE, Run, RunResult, ToHandler}
 use petiole_protocol::record::Exception;
 
 use super::deadlines::Limit;
-use super::{Attempt, Effects, Peer, exec};
+use super::{Attempt, Effects, Peer, asked, exec};
 use crate::outcome::Outcome;
 use crate::work::Work;
 
@@ -202,7 +202,7 @@ impl Serve {
             content: message.pickled().map(|_| PICKLE.into()),
         };
         if !effects.send(peer, &ToHandler::Run(run), &work.arguments()) {
-            return Some(Err(exec::builtin(
+            return Some(Err(asked::builtin(
                 "ValueError",
                 "the arguments are too large: send where they are instead",
             )));
@@ -324,6 +324,7 @@ impl Serve {
                 output: Output::Log,
                 label: format!("handler {process}"),
                 limit: RESULT_LIMIT,
+                progress: false,
             };
             effects.send(runner, &ToRunner::Start(start), &[]);
             let handler = Handler {
@@ -343,13 +344,13 @@ impl Serve {
 }
 
 /// What a handler's result says of a task.
-pub(super) fn outcome(result: RunResult, payload: Bytes) -> Outcome {
+pub(super) fn outcome(mut result: RunResult, payload: Bytes) -> Outcome {
     const NULL: Bytes = Bytes::from_static(b"null");
-    if let Some(instead) = result.instead() {
-        return exec::asked(instead, result.error);
+    if let Some(asked) = asked::by_result(&mut result, &payload) {
+        return asked;
     }
     match result.error {
-        Some(error) => Outcome::Failure(exec::exception(error)),
+        Some(error) => Outcome::Failure(asked::exception(error)),
         None if payload.is_empty() => Outcome::Success(NULL),
         None if payload.len() > RESULT_LIMIT => Outcome::Failure(exec::too_large(payload.len())),
         None => exec::json_value(payload),

@@ -1,15 +1,18 @@
 //! The state machine, driven by frames.
 
 mod note;
+mod pickled;
+mod pids;
 mod resize;
 mod revoke;
 
 use std::sync::Arc;
 
-use petiole_contract::control::{Exited, Status, ToRunner};
+use bytes::Bytes;
+use petiole_contract::control::{Exited, FromRunner, Status, ToRunner};
 use petiole_contract::frame;
 use petiole_contract::pool::Task;
-use petiole_contract::serve::{Hello, RunResult, ToHandler};
+use petiole_contract::serve::{FromHandler, Hello, RunResult, ToHandler};
 use petiole_contract::template::Template;
 use petiole_protocol::envelope::Envelope;
 use petiole_protocol::message::Message;
@@ -110,6 +113,25 @@ fn a_task_is_started_with_its_arguments_and_ends_with_what_it_printed() {
     let effects = exec.says(FromRunner::Exited(end), b"3");
     assert_eq!(outcomes(&effects), [(7, Outcome::Success(Bytes::from_static(b"3")))]);
     assert!(exec.runs.is_empty());
+}
+
+#[test]
+fn a_process_says_how_far_it_is_by_a_line_of_json() {
+    let mut exec = Exec::of(1);
+    assert_eq!(sent(&exec.take(7, Limits::default()), RUNNER)[0]["start"]["progress"], true);
+    let mut said = |line: &'static str, process| {
+        let effects = exec.says(FromRunner::Progress { process }, line.as_bytes());
+        let told = effects.progress.into_iter();
+        told.map(|told| (told.tag, told.state, told.meta)).collect::<Vec<_>>()
+    };
+    let meta = Bytes::from_static(br#"{"done":  NaN}"#);
+    let loading = (7, "LOADING".to_owned(), meta);
+    assert_eq!(said("{\"state\": \"LOADING\", \"meta\": {\"done\":  NaN}}\n", 1), [loading]);
+    assert_eq!(said(r#"{"state": "S"}"#, 1), [(7, "S".to_owned(), Bytes::from_static(b"null"))]);
+    for none in ["done", r#"{"meta": 1}"#, r#"{"state": 1}"#] {
+        assert_eq!(said(none, 1), [], "{none}");
+    }
+    assert_eq!(said(r#"{"state": "S"}"#, 2), [], "there is no such process");
 }
 
 #[test]

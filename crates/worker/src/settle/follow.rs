@@ -1,5 +1,6 @@
 //! What is sent when a task has ended, and how the chords go on that it was a part of. Pure.
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use petiole_broker::{Outgoing, Refusal, Settled, Settlement, Target};
 use petiole_protocol::canvas::builtin::{Builtin, expand};
@@ -10,6 +11,7 @@ use petiole_results::Precedence;
 use petiole_results::chord::{CLAIM, ChordPart, ChordStart};
 
 use super::{Complete, Ending, Settle, Step};
+use crate::work::Work;
 
 /// What a chord's header came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +67,47 @@ impl Settle {
         Ok((sent, value))
     }
 
+    /// What runs in a task's place.
+    pub(super) fn replacing(
+        &self,
+        work: &Work,
+        signature: &[u8],
+        now: Timestamp,
+    ) -> Result<FollowUps, Exception> {
+        let Work { message, queue, mapping, .. } = work;
+        if mapping.is_some() {
+            let why = "a task that celery.map calls cannot be replaced";
+            return Err(Exception::new("builtins", "ValueError", why));
+        }
+        let sent = self.sending(message, *queue, now, |sender| {
+            canvas::replaced(message, &String::from_utf8_lossy(signature), sender)
+        });
+        let sent = sent.map_err(|error| error.exception())?;
+        self.can_start(&sent)?;
+        Ok(sent)
+    }
+
+    /// What a task adds to the chord that it is a part of.
+    pub(super) fn adding(
+        &self,
+        work: &Work,
+        signatures: &[Bytes],
+        now: Timestamp,
+    ) -> Result<FollowUps, Exception> {
+        let Work { message, queue, mapping, .. } = work;
+        if mapping.is_some() {
+            let why = "a task that celery.map calls cannot add to a chord";
+            return Err(Exception::new("builtins", "ValueError", why));
+        }
+        if !self.stores {
+            return Err(Exception::no_result_store());
+        }
+        let texts: Vec<_> = signatures.iter().map(|signature| String::from_utf8_lossy(signature)).collect();
+        let texts = texts.iter().map(|text| &**text);
+        self.sending(message, *queue, now, |sender| canvas::added_to_chord(message, texts, sender))
+            .map_err(|error| error.exception())
+    }
+
     /// Chords are counted in the result store.
     fn can_start(&self, follow_ups: &FollowUps) -> Result<(), Exception> {
         if self.stores || follow_ups.starts.is_empty() { Ok(()) } else { Err(Exception::no_result_store()) }
@@ -81,7 +124,7 @@ impl Settle {
         self.sending(message, queue, now, |sender| canvas::after_failure(message, exception, sender))
     }
 
-    fn sending<T>(
+    pub(super) fn sending<T>(
         &self,
         message: &Message,
         queue: usize,
@@ -119,7 +162,8 @@ impl Settle {
 
     /// A settlement with these follow-ups, that counts the next of the ending's parts.
     fn write(&self, settlement: Settlement, follow_ups: FollowUps, mut ending: Box<Ending>) -> Step {
-        let FollowUps { starts, sends, records, parts, children: _, revokes: _, refused } = follow_ups;
+        let FollowUps { starts, sends, records, parts, adds: _, children: _, revokes: _, refused } =
+            follow_ups;
         if let Some(refused) = refused {
             tracing::warn!(id = ending.message.id, why = %refused, "a part of the canvas cannot go on");
         }
@@ -151,6 +195,7 @@ impl Settle {
             task_id: part.id.clone(),
             index: part.index,
             member: part.member.clone(),
+            adds: part.adds.clone(),
             expires: self.expires,
             claim: CLAIM,
             token: format!("{}-{}", self.life, ending.tag),
@@ -189,18 +234,25 @@ impl Settle {
         Next::Step(Box::new(Step { settlement, ending: Some(ending) }))
     }
 
-    /// The broker cannot write what was to be written: the task has failed by it. If that cannot be written either,
+    /// The broker cannot write what was to be written: the task has failed by it, and so has what it added to its chord,
+    /// which a store apart from the broker counts already. If that cannot be written either,
     /// nothing but its record is.
     fn refused(&self, mut ending: Box<Ending>, refusal: &Refusal, now: Timestamp) -> Next {
         ending.refusals += 1;
         tracing::warn!(id = ending.message.id, why = %refusal, "what follows a task cannot be written");
         let exception = Exception::not_sent(&refusal.to_string());
-        ending.parts.clear();
+        let adding = ending.parts.drain(..).find(|part| !part.adds.is_empty());
         ending.with_body = 0;
         let record = self.stores.then(|| self.failed(&ending.message, ending.queue, &exception, &[], now));
         let settlement = ending.settlement().with_records(record);
         let follow_ups = if ending.refusals == 1 {
-            self.after_failure(&ending.message, ending.queue, &exception, now)
+            let mut failed = self.after_failure(&ending.message, ending.queue, &exception, now);
+            if let Some(adding) = adding {
+                let own = failed.parts.iter_mut().filter(|part| part.id == adding.id);
+                own.for_each(|part| part.adds.clone_from(&adding.adds));
+                failed.parts.extend(adding.unsent(&exception));
+            }
+            failed
         } else {
             FollowUps::default()
         };

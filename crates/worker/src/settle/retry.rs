@@ -5,8 +5,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use jiff::{SignedDuration, Timestamp};
 use petiole_contract::instead::Retry;
 use petiole_contract::pool::RetryPolicy;
-use petiole_protocol::message::Message;
+use petiole_protocol::message::{Arguments, Message, NewBody};
 use petiole_protocol::record::Exception;
+
+use crate::work::Work;
 
 /// The longest wait that is kept: ten years.
 const LONGEST: f64 = 10.0 * 365.0 * 86_400.0;
@@ -48,8 +50,29 @@ pub(super) fn covers(policy: &RetryPolicy, exception: &Exception) -> bool {
 
 /// What a task fails with that wants another try and has none left, and did not say why (Celery's
 /// `MaxRetriesExceededError`).
-pub(super) fn exhausted(message: &Message) -> Exception {
-    Exception::max_retries_exceeded(&message.task, &message.id, message.args(), message.kwargs())
+pub(super) fn exhausted(message: &Message, arguments: &Arguments) -> Exception {
+    let args = arguments.args.as_deref().unwrap_or_else(|| message.args());
+    let kwargs = arguments.kwargs.as_deref().unwrap_or_else(|| message.kwargs());
+    Exception::max_retries_exceeded(&message.task, &message.id, args, kwargs)
+}
+
+/// The message's body with other arguments, where they change.
+pub(super) fn body(work: &Work, arguments: &Arguments) -> Result<Option<Box<NewBody>>, Exception> {
+    let wrong = |why: &str| Exception::new("builtins", "ValueError", why);
+    if arguments.is_empty() {
+        return Ok(None);
+    }
+    if work.mapping.is_some() {
+        return Err(wrong("a task that celery.map calls cannot be tried again with other arguments"));
+    }
+    let body = work.message.with_arguments(arguments);
+    let body = body.ok_or_else(|| {
+        wrong(
+            "a task whose message is a pickle can be tried again with other arguments only when `started` had its embed \
+             as payload, and with both `args` and `kwargs`",
+        )
+    })?;
+    Ok(Some(Box::new(body)))
 }
 
 #[cfg(test)]

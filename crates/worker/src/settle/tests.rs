@@ -1,14 +1,19 @@
 //! What follows from endings, and from the answers to their commits.
 
+mod unlock;
+
 use std::sync::Arc;
 
-use petiole_broker::{Refusal, Settled};
+use petiole_broker::{Outgoing, Refusal, Settled, Target};
+use petiole_contract::instead::Retry;
 use petiole_contract::pool::{RetryPolicy, Task};
 use petiole_protocol::envelope::Envelope;
 use petiole_protocol::json::Object;
+use petiole_protocol::message::Arguments;
 use petiole_results::chord::ChordClaim;
 
 use super::*;
+use crate::outcome::Again;
 use crate::settle::Next;
 use crate::work::{Limits, Plan};
 
@@ -132,8 +137,7 @@ fn a_callback_that_names_no_queue_goes_where_its_route_leads() {
 fn a_task_that_is_tried_again_stays_in_its_queue() {
     let routed = settle_with(&[("/routes", serde_json::json!([{ "task": "*", "queue": "letters" }]))]);
     let early = work("", "", Task { acks_early: true, ..Task::default() });
-    let (Step { settlement, .. }, _) =
-        routed.ended(ended(early, Outcome::Retry(Retry::default(), None)), NOW);
+    let (Step { settlement, .. }, _) = routed.ended(ended(early, Outcome::Retry(Box::default())), NOW);
     assert_eq!(settlement.sends[0].to, Target::Queue("mail".to_owned()));
 }
 
@@ -151,11 +155,12 @@ fn an_extended_document_says_what_its_task_was_called_with_and_by_whom_it_was_ru
     };
     let work = |task: Task| work("", r#", "retries": 2, "parent_id": "p""#, task);
     let tracked = work(Task { track_started: true, ..Task::default() });
-    assert_eq!(tells(&extended.started(7, &tracked).unwrap()), expected("STARTED"));
+    let started = Started { tag: 7, work: tracked, pid: Some(40), begins: true };
+    assert_eq!(tells(&extended.started(&started).unwrap()), expected("STARTED"));
     for (outcome, status) in [
         (Outcome::Success(Bytes::from_static(b"3")), "SUCCESS"),
         (Outcome::Failure(Exception::new("m", "K", "x")), "FAILURE"),
-        (Outcome::Retry(Retry::default(), None), "RETRY"),
+        (Outcome::Retry(Box::default()), "RETRY"),
         (Outcome::Rejected { requeue: false }, "FAILURE"),
     ] {
         let (Step { settlement, .. }, _) = extended.ended(ended(work(Task::default()), outcome), NOW);
@@ -239,17 +244,37 @@ fn what_cannot_be_sent_fails_its_task_and_then_nothing_more_is_sent() {
 #[test]
 fn a_retry_is_recorded_with_its_reason_and_parked() {
     let why = Exception::new("builtins", "OSError", "busy");
-    let outcome = Outcome::Retry(Retry { countdown: Some(5.0), max: None }, Some(why));
+    let outcome =
+        Outcome::Retry(Box::new(Again { asked: Retry { countdown: Some(5.0), max: None }, ..why.into() }));
     let Step { settlement, .. } = end(work("", "", Task::default()), outcome).0;
     let until = Timestamp::from_second(5).unwrap();
-    assert_eq!(settlement.disposition, Disposition::Retry { until, retries: 1 });
+    assert_eq!(settlement.disposition, Disposition::Retry { until, retries: 1, body: None });
     assert_eq!(status(&settlement.records[0]), ("1", "RETRY"));
+    assert!(settlement.records[0].document.contains(r#""children": [[["1", null], null]]"#));
+}
+
+fn with_args(args: &str) -> Outcome {
+    let arguments = Arguments { args: Some(args.to_owned()), kwargs: None };
+    Outcome::Retry(Box::new(Again { arguments, ..Again::default() }))
+}
+
+#[test]
+fn a_retry_may_change_what_its_task_is_called_with() {
+    let parked = end(work("", "", Task::default()), with_args("[2]")).0.settlement.disposition;
+    assert!(matches!(parked, Disposition::Retry { retries: 1, body: Some(_), .. }));
+    let task = Task { acks_early: true, ..Task::default() };
+    let again = end(work("", "", task), with_args("[2]")).0.settlement;
+    assert_eq!(sent(&again), [("1".to_owned(), "[2]".to_owned())]);
+    let policy = RetryPolicy { max: Some(0), ..RetryPolicy::default() };
+    let task = Task { retry: Some(policy), ..Task::default() };
+    let Verdict::Failed(exhausted) = end(work("", "", task), with_args("[2]")).1 else { panic!("no tries") };
+    assert!(exhausted.to_json().contains("args:[2]"), "{}", exhausted.to_json());
 }
 
 #[test]
 fn a_retry_of_a_message_that_was_acknowledged_early_sends_it_again() {
     let task = Task { acks_early: true, ..Task::default() };
-    let outcome = Outcome::Retry(Retry::default(), None);
+    let outcome = Outcome::Retry(Box::default());
     let Step { settlement, .. } = end(work("", "", task), outcome).0;
     assert_eq!(settlement.disposition, Disposition::Acked);
     let again = Message::read(&Envelope::from_redis(&settlement.sends[0].message).unwrap()).unwrap();
@@ -261,7 +286,7 @@ fn with_no_tries_left_the_reason_is_the_end() {
     let ends_with = |why: Option<Exception>| {
         let task =
             Task { retry: Some(RetryPolicy { max: Some(0), ..RetryPolicy::default() }), ..Task::default() };
-        let outcome = Outcome::Retry(Retry::default(), why);
+        let outcome = Outcome::Retry(Box::new(Again { why, ..Again::default() }));
         let (Step { mut settlement, .. }, verdict) = end(work("", "", task), outcome);
         assert_eq!(settlement.disposition, Disposition::Ack);
         assert!(matches!(verdict, Verdict::Failed(_)));
@@ -287,7 +312,7 @@ fn what_is_told_of_an_attempt_is_what_was_recorded() {
     let busy = || Exception::new("builtins", "OSError", "busy");
     let told = |embed: &str, outcome| end(work(embed, "", Task::default()), outcome).1;
     assert_eq!(told("", Outcome::Success("3".into())), Verdict::Succeeded("3".into()));
-    assert_eq!(told("", Outcome::Retry(Retry::default(), Some(busy()))), Verdict::Retried(busy()));
+    assert_eq!(told("", Outcome::Retry(Box::new(busy().into()))), Verdict::Retried(busy()));
     assert_eq!(told("", Outcome::Returned), Verdict::Silent);
     // Its value could not be handed on.
     let no_callback = told(r#""callbacks": [{"task": 1}]"#, Outcome::Success("3".into()));
@@ -302,6 +327,62 @@ fn a_rejected_message_is_kept_and_an_ignored_one_forgotten() {
     assert_eq!(status(&rejected.records[0]), ("1", "FAILURE"));
     assert_eq!(end(Outcome::Rejected { requeue: true }), Settlement::new(7, Disposition::Requeue));
     assert_eq!(end(Outcome::Ignored), Settlement::new(7, Disposition::Ack));
+}
+
+#[test]
+fn what_replaces_a_task_is_sent_in_its_name_and_nothing_is_recorded() {
+    let chain = format!(r#""chain": [{}]"#, signature("next", "2"));
+    let replaced = |by: &str| {
+        let outcome = Outcome::Replaced(by.to_owned().into());
+        end(work(&chain, "", Task::default()), outcome)
+    };
+    let (Step { settlement, .. }, verdict) = replaced(r#"{"task": "b", "args": [5]}"#);
+    assert_eq!(sent(&settlement), [("1".to_owned(), "[5]".to_owned())]);
+    assert_eq!((settlement.records.len(), settlement.disposition), (0, Disposition::Ack));
+    assert_eq!(verdict, Verdict::Silent);
+    for none in ["", "7", r#"{"task": "b", "options": {"chord": {}}}"#] {
+        let (Step { settlement, .. }, _) = replaced(none);
+        assert_eq!(status(&settlement.records[0]), ("1", "FAILURE"), "{none}");
+        assert!(settlement.sends.is_empty());
+    }
+}
+
+#[test]
+fn a_part_of_a_chord_that_is_replaced_is_counted_by_what_replaces_it() {
+    let outcome = Outcome::Replaced(Bytes::from_static(br#"{"task": "b"}"#));
+    let settlement = end(in_chord(), outcome).0.settlement;
+    assert_eq!(settlement.chord, None);
+    let sent = Message::read(&Envelope::from_redis(&settlement.sends[0].message).unwrap()).unwrap();
+    assert_eq!((sent.group.as_deref(), sent.group_index), (Some("g"), Some(0)));
+    assert!(sent.follow_ups().chord.is_some() && sent.replaced_task_nesting == 1);
+}
+
+#[test]
+fn a_part_of_a_chord_counts_with_what_it_adds() {
+    let added = vec![Bytes::from_static(br#"{"task": "b", "options": {"task_id": "2"}}"#)];
+    let adding = |work| end(work, Outcome::Adding(Bytes::from_static(b"3"), added.clone())).0.settlement;
+    let settlement = adding(in_chord());
+    assert_eq!(sent(&settlement), [("2".to_owned(), "[]".to_owned())]);
+    assert_eq!(settlement.chord.unwrap().adds, ["2"]);
+    assert!(settlement.records[0].document.contains(r#""children": [[["2", null], null]]"#));
+    let alone = adding(work("", "", Task::default()));
+    assert_eq!(status(&alone.records[0]), ("1", "FAILURE"));
+    assert!(alone.sends.is_empty());
+}
+
+#[test]
+fn what_cannot_be_added_to_a_chord_fails_as_its_parts() {
+    let added = vec![Bytes::from_static(br#"{"task": "b", "options": {"task_id": "2"}}"#)];
+    let (Step { ending, .. }, _) = end(in_chord(), Outcome::Adding(Bytes::from_static(b"3"), added));
+    let refused = Settled::Refused(Refusal::WrongKey("k".to_owned()));
+    let Step { settlement, ending } = next(settle().answered(ending.unwrap(), refused, NOW));
+    let own = settlement.chord.unwrap();
+    assert!(own.member.contains("FAILURE") && own.adds == ["2"], "{own:?}");
+    assert_eq!(settlement.disposition, Disposition::Keep);
+    let Step { settlement, .. } = next(settle().answered(ending.unwrap(), Settled::Done, NOW));
+    let part = settlement.chord.unwrap();
+    assert!(part.task_id == "2" && part.member.contains("FAILURE"), "{part:?}");
+    assert_eq!(settlement.disposition, Disposition::Ack);
 }
 
 #[test]

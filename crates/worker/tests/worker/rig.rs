@@ -196,7 +196,7 @@ impl Running {
         let published = Published::default();
         let worker = Worker::new(
             &pool,
-            petiole_protocol::message::Accept::default(),
+            petiole_worker::accept::Forms::default(),
             identity.to_owned(),
             format!("celery@{identity}"),
             Arc::new(InMemory {

@@ -22,7 +22,7 @@
 --            'send', list, count, messages    they go behind the others of the list
 --            'publish', channel, message
 --            'record', key, document, seconds it is kept, what it may not replace
---            'part', 7 arguments              of chord_part; when the chord is complete, the message stays held
+--            'part', 8 arguments              of chord_part; when the chord is complete, the message stays held
 --            'finish', group, claim, seconds  of chord_claimed and chord_finish
 --            'forget', set, mark              of an earlier batch, whose answer has come; the number is 0
 -- Returns  for each message 1, or 0 when it was not held any more, 2 when its part has completed the chord, 3 when

@@ -1,7 +1,7 @@
 -- The middle part of settling when there is more to write than records: the effects. See settle.lua.
 
 -- How many arguments an effect has; those of 'send' say it themselves.
-local LENGTHS = {free = 0, once = 2, start = 4, publish = 2, record = 4, part = 7, finish = 3, forget = 2}
+local LENGTHS = {free = 0, once = 2, start = 4, publish = 2, record = 4, part = 8, finish = 3, forget = 2}
 local effects, NONE = {}, {}
 while at <= #ARGV do
   local kind = ARGV[at + 1]
@@ -61,7 +61,7 @@ if recorded or effects.start or effects.record or effects.part or effects.finish
     end
   end)
   each('part', function(i, args)
-    local counted = chord_part(unpack(ARGV, args, args + 6))
+    local counted = chord_part(unpack(ARGV, args, args + 7))
     complete[i] = counted == 1
     if counted == 2 then
       stopped[i] = ARGV[args]

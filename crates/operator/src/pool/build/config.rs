@@ -6,7 +6,7 @@ use std::time::Duration;
 use petiole_api::accept::{Content, SecretRef};
 use petiole_api::connection::{Connection, SecretKeyRef, Tls, ValueFrom};
 use petiole_api::duration::Expiry;
-use petiole_contract::pool::{Accept, Endpoint, Identity, Pool, Results, Text};
+use petiole_contract::pool::{Accept, Endpoint, Identity, Pool, Results, Signing, Text};
 
 use crate::pool::validate::Validated;
 
@@ -42,6 +42,11 @@ pub fn config(
             digest: certificates.map(|_| pool.accept.digest.as_str().to_owned()),
             only_signed: pool.accept.only_signed,
         },
+        signing: pool.signing.as_ref().map(|signing| Signing {
+            key: path(&signing.key_from.secret_key_ref),
+            certificate: path(&signing.certificate_from.secret_key_ref),
+            digest: signing.digest.as_str().to_owned(),
+        }),
         routes: pool.routes.clone(),
         tasks: pool.tasks.clone(),
         defaults: pool.defaults.clone(),

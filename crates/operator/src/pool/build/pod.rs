@@ -76,7 +76,9 @@ fn spec(pool: &Validated, images: &Images, config_map: &str) -> Value {
 fn secret_keys(pool: &Validated) -> BTreeSet<&SecretKeyRef> {
     let results = pool.results.as_ref().map(petiole_api::connection::Results::connection);
     let connections = [Some(pool.broker.connection()), results];
-    connections.into_iter().flatten().flat_map(|connection| connection.secret_keys()).collect()
+    let signing = pool.signing.iter().flat_map(|signing| [&signing.key_from, &signing.certificate_from]);
+    let of_connections = connections.into_iter().flatten().flat_map(|connection| connection.secret_keys());
+    of_connections.chain(signing.map(|from| &from.secret_key_ref)).collect()
 }
 
 fn volumes(pool: &Validated, keys: &BTreeSet<&SecretKeyRef>, config_map: &str) -> Vec<Value> {

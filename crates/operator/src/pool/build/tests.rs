@@ -176,6 +176,30 @@ fn the_worker_alone_sees_the_certificates_of_those_who_may_sign() {
 }
 
 #[test]
+fn the_key_that_signs_is_a_file_of_the_worker_alone() {
+    let from = |key: &str| json!({ "secretKeyRef": { "name": "signer", "key": key } });
+    let signing =
+        json!({ "keyFrom": from("tls.key"), "certificateFrom": from("tls.crt"), "digest": "sha512" });
+    let desired = built(&pool_with(json!({ "signing": signing })), queue("thumbnails"));
+    let file: Pool =
+        serde_json::from_str(desired.config_map.body["data"]["pool.json"].as_str().unwrap()).unwrap();
+    let signing = file.signing.unwrap();
+    assert_eq!(signing.key.to_str(), Some("/etc/petiole/secrets/signer/tls.key"));
+    assert_eq!(signing.certificate.to_str(), Some("/etc/petiole/secrets/signer/tls.crt"));
+    assert_eq!(signing.digest, "sha512");
+    let sources = &named(&pod(&desired)["volumes"], "petiole-secrets")["projected"]["sources"];
+    let source = |key: &str| {
+        let items = json!([{ "key": key, "path": format!("signer/{key}") }]);
+        json!({ "secret": { "name": "signer", "items": items } })
+    };
+    assert_eq!(*sources, json!([source("tls.crt"), source("tls.key")]));
+    let mounts = |container: &Value| container["volumeMounts"].to_string().contains("petiole-secrets");
+    assert!(mounts(named(&pod(&desired)["initContainers"], "worker")));
+    assert!(!mounts(named(&pod(&desired)["initContainers"], "install-runner")));
+    assert!(!mounts(named(&pod(&desired)["containers"], "task")));
+}
+
+#[test]
 fn the_worker_is_told_what_the_resources_say_of_its_messages() {
     let queue = queue_with("thumbnails", json!({ "results": { "url": "redis://a/1", "extended": true } }));
     let pool = pool_with(json!({

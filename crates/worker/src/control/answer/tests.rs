@@ -70,9 +70,10 @@ fn ask(method: &str, arguments: &Value) -> (Value, Vec<Act>) {
         clock: 7,
         uptime: Duration::from_secs(90),
         held: vec![
-            Held { attempt: 1, work: &running, running: Some(Duration::from_secs(2)) },
-            Held { attempt: 2, work: &waiting, running: None },
+            Held { attempt: 1, work: &running, running: Some(Duration::from_secs(2)), pid: Some(12) },
+            Held { attempt: 2, work: &waiting, running: None, pid: None },
         ],
+        processes: vec![12, 15],
         wants: 1,
         parked: &parked,
         totals: &totals,
@@ -102,6 +103,7 @@ fn what_runs_and_what_waits_are_told_apart() {
     assert_eq!(ids(&active), ["a"]);
     assert_eq!(active[0]["args"], json!([1]));
     assert_eq!(active[0]["time_start"], json!(-2.0));
+    assert_eq!(active[0]["worker_pid"], 12);
     assert_eq!(said("active", &json!({"safe": true}))[0]["args"], "(1,)");
     assert_eq!(ids(&said("reserved", &json!({}))), ["b"]);
     let scheduled = said("scheduled", &json!({}));
@@ -121,6 +123,7 @@ fn a_worker_says_what_it_is() {
     assert_eq!(stats["total"], json!({"demo.add": 5}), "those that run count");
     assert_eq!((&stats["clock"], &stats["uptime"]), (&json!("7"), &json!(90)));
     assert_eq!(stats["pool"]["max-concurrency"], 3);
+    assert_eq!(stats["pool"]["processes"], json!([12, 15]));
     assert_eq!(stats["broker"]["hostname"], "redis");
     assert_eq!((&stats["broker"]["port"], &stats["broker"]["virtual_host"]), (&json!(7000), &json!("2")));
     assert_eq!(said("active_queues", &json!({}))[0]["name"], "work");
