@@ -13,4 +13,4 @@ def since(published: float) -> float:
 
 
 #: By the names that clients call.
-FUNCTIONS = {"bench.noop": noop, "bench.since": since}
+FUNCTIONS = {"bench.noop": noop, "bench.since": since, "bench.limited": noop}

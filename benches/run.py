@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import backlog
@@ -14,6 +15,7 @@ import completing
 import idle
 import latency
 import noop
+import parked
 import same_function
 from figures import Compared, Figure, say
 from filling import Dumps
@@ -25,6 +27,7 @@ BENCHES: list[tuple[Sequence[Figure], Callable[[Dumps], Compared]]] = [
     *((bench.figures, bench.run) for bench in completing.BENCHES),
     (same_function.FIGURES, same_function.run),
     (backlog.FIGURES, backlog.run),
+    *((kind.figures().all(), partial(parked.run, kind)) for kind in (parked.ETA, parked.RATE)),
     (latency.FIGURES, latency.run),
     (idle.FIGURES, idle.run),
 ]

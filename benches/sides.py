@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 import psutil
+from functions import FUNCTIONS
 from gauge import Roles
 from rig.celery_worker import CeleryWorker
 from rig.dev import PetioleDev, binary
@@ -84,6 +85,8 @@ class Petiole:
     concurrency: int
     python: bool = False
     """Handlers in Python, with the functions that Celery's worker runs; otherwise native ones."""
+    limits: tuple[tuple[str, str], ...] = ()
+    """The rate limits of tasks; the others have none."""
 
     def __str__(self) -> str:
         return f"petiole serve {'python' if self.python else 'native'} {self.concurrency}, late ack"
@@ -98,8 +101,13 @@ class Petiole:
             replicas=1,
             concurrency=self.concurrency,
             serve={"command": handler},
+            **({"tasks": self._tasks()} if self.limits else {}),
         )
         return RunningPetiole(PetioleDev(folder, [task_queue("celery", url), pool], ready=False))
+
+    def _tasks(self) -> list[dict[str, str]]:
+        limits = dict(self.limits)
+        return [{"name": name, **({"rateLimit": limits[name]} if name in limits else {})} for name in FUNCTIONS]
 
 
 @dataclass(frozen=True)

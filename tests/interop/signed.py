@@ -49,6 +49,8 @@ def ask(what: str, argument: str) -> AsyncResult:
             return call("boom", argument).apply_async(link_error=call("keep", kwargs={"path": argument}))
         case "retry":
             return call("again", 2).apply_async()
+        case "other arguments":
+            return call("again_with", kwargs={"then": [["done"], {"then": None}]}).apply_async()
     raise ValueError(f"nothing is called {what}")
 
 

@@ -114,7 +114,14 @@ def test_a_signed_message_is_run(signing: Signing, queue: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "value"), [("chain", {"args": ["x"], "kwargs": {}}), ("chord", 9), ("retry", 2)], ids=lambda it: str(it)
+    ("what", "value"),
+    [
+        ("chain", {"args": ["x"], "kwargs": {}}),
+        ("chord", 9),
+        ("retry", 2),
+        ("other arguments", {"args": ["done"], "kwargs": {}, "retries": 1}),
+    ],
+    ids=["chain", "chord", "retry", "retry with other arguments"],
 )
 def test_what_follows_a_signed_task_is_signed(signing: Signing, queue: str, what: str, value: Any) -> None:
     assert signing.call(signing.known, queue, "x", what=what)[1] == value

@@ -10,6 +10,7 @@ pub mod dead_letters;
 pub mod depths;
 pub mod follow_ups;
 pub mod intake;
+pub mod large;
 pub mod lease;
 pub mod mailbox;
 pub mod park;
@@ -296,11 +297,16 @@ macro_rules! conformance {
             lease::a_worker_that_is_known_to_have_ended_is_ended_at_once,
             lease::a_released_worker_gives_everything_back,
             lease::a_message_that_is_no_message_comes_back_too,
+            large::large_messages_of_a_worker_that_ends_go_back_in_their_order,
+            large::large_messages_in_line_come_in_their_order,
+            large::large_messages_that_are_due_all_come,
             adopt::messages_whose_delivery_was_cut_off_are_taken_up,
             adopt::known_messages_are_not_taken_up,
             attempts::attempts_that_had_begun_are_counted_when_they_are_lost,
             attempts::lost_deliveries_are_remembered,
             attempts::what_was_said_last_counts,
+            attempts::what_begins_by_being_taken_is_counted,
+            attempts::what_is_said_with_a_taking_and_by_itself_counts_together,
             attempts::a_worker_that_gives_up_loses_no_attempt,
             attempts::a_worker_that_lost_its_lease_notes_nothing,
             dead_letters::letters_are_listed_by_pages_the_oldest_first,

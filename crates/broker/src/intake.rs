@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::QueueName;
 use crate::shares::{Plan, Shares};
 
@@ -22,7 +24,14 @@ pub enum Order {
 /// What a worker takes. Clones share it: its consumer follows each change with its next call, through all of the
 /// worker's incarnations.
 #[derive(Debug, Clone)]
-pub struct Intake(Arc<Mutex<State>>);
+pub struct Intake(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// The queues have changed.
+    changed: Notify,
+}
 
 #[derive(Debug)]
 struct State {
@@ -46,13 +55,14 @@ impl Intake {
     /// These queues, the most urgent first, each with its weight.
     pub fn new(order: Order, queues: impl IntoIterator<Item = (QueueName, u32)>) -> Self {
         let source = |(name, weight): (QueueName, u32)| Source { name, weight: weight.max(1), taken: true };
-        Self(Arc::new(Mutex::new(State {
+        let state = State {
             order,
             queues: queues.into_iter().map(source).collect(),
             shares: Shares::default(),
             limits: Arc::default(),
             version: 1,
-        })))
+        };
+        Self(Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }))
     }
 
     /// These queues, strictly in their order.
@@ -77,6 +87,7 @@ impl Intake {
             None => state.queues.push(Source { name: queue, weight: 1, taken: true }),
         }
         state.version += 1;
+        self.0.changed.notify_waiters();
         index
     }
 
@@ -87,6 +98,7 @@ impl Intake {
         if let Some(source) = source {
             source.taken = false;
             state.version += 1;
+            self.0.changed.notify_waiters();
         }
     }
 
@@ -111,6 +123,17 @@ impl Intake {
         self.lock().version
     }
 
+    /// Returns when the queues are others than those of this version.
+    pub(crate) async fn changed_since(&self, version: u64) {
+        loop {
+            let changed = self.0.changed.notified();
+            if self.version() != version {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// From which of the first `known` queues to take how many of `want` messages.
     pub(crate) fn plan(&self, want: usize, known: usize) -> Plan {
         let state = &mut *self.lock();
@@ -133,14 +156,29 @@ impl Intake {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::{Future as _, poll_fn};
+    use std::task::Poll;
+
     use super::*;
     use crate::conformance::queue;
+
+    #[tokio::test]
+    async fn a_change_of_the_queues_wakes_who_waits_for_one() {
+        let intake = Intake::strict(&[queue("a")]);
+        let waiting = intake.changed_since(intake.version());
+        let mut waiting = std::pin::pin!(waiting);
+        let first = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context))).await;
+        assert!(first.is_pending());
+        intake.consume(queue("b"));
+        waiting.await;
+        intake.changed_since(0).await;
+    }
 
     #[test]
     fn a_queue_keeps_its_index_when_it_is_cancelled_and_comes_back() {

@@ -45,7 +45,7 @@ use async_trait::async_trait;
 use petiole_protocol::envelope::{Envelope, Malformed};
 use serde::{Deserialize, Serialize};
 
-pub use self::attempts::Attempts;
+pub use self::attempts::{Attempts, Begun};
 pub use self::intake::{Intake, Order};
 pub use self::load::{Load, Report, SOON};
 pub use self::mailbox::{Address, BoundQueue, Heard, Inbox, Mailbox, Node};
@@ -87,9 +87,16 @@ pub trait Consumer: Send + Sync {
     /// task, then as the consumer's [`Intake`] orders its queues, the most urgent first. Fails with
     /// [`BrokerError::LeaseLost`] when this incarnation's lease was swept, with [`BrokerError::LeaseEnded`] as long
     /// as it has run out.
-    async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError>;
+    async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError> {
+        self.receive_for(want, &Begun::default()).await
+    }
 
-    /// Returns when there may be something to receive. May return too early, never much too late.
+    /// The same. Where it takes any, the broker knows in the same step what has begun, in place of what the taking before
+    /// it has said, and what begins by it.
+    async fn receive_for(&self, want: usize, begun: &Begun) -> Result<Vec<Delivery>, BrokerError>;
+
+    /// Returns when there may be something to receive, and within two seconds in any case. May return too early, never
+    /// much too late.
     async fn wait(&self);
 
     /// Whether what a [`Settlement`] says of results and chords is written here, atomically with the rest.

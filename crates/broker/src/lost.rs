@@ -71,6 +71,11 @@ pub fn deliveries(headers: &Object) -> u32 {
     headers.get(DELIVERIES).and_then(|count| count.parse().ok()).unwrap_or_default()
 }
 
+/// The same of a message's bytes.
+pub(crate) fn in_message(raw: &[u8]) -> u32 {
+    Envelope::from_redis(raw).map_or(0, |envelope| deliveries(&envelope.headers))
+}
+
 /// How the last of them were lost, the oldest first. Empty where that cannot be read.
 pub fn history(headers: &Object) -> Vec<LostDelivery> {
     headers.get(HISTORY).and_then(|history| serde_json::from_str(history).ok()).unwrap_or_default()

@@ -10,7 +10,8 @@
 //!
 //! - [`RedisConsumer`]: receive (`receive.rs`), settle (`settle.rs`, with what is sent and
 //!   stored in `effects.rs` and `exchanges.rs`), adopt (`adopt.rs`), wait (`watch.rs`); which attempts have begun
-//!   (`attempts.rs`); what is parked (`parking.rs`); tasks with a limit (`rates.rs`); a change of its queues (`table.rs`).
+//!   (`attempts.rs`); what is parked (`parking.rs`); tasks with a limit (`rates.rs`); a change of its queues (`table.rs`);
+//!   how much goes at a time (`weigh.rs`).
 //! - [`RedisLease`]: register, beat, sweep, release (`lease.rs`); putting messages back (`restore.rs`), also those
 //!   that Celery's workers abandoned (`abandoned.rs`), and those of a worker of which nothing is known (`unknown.rs`).
 //! - [`RedisInspector`]: depths, workers, end, hazards (`inspect.rs`), giving a queue up (`give_up.rs`).
@@ -46,6 +47,7 @@ mod tag;
 mod under_way;
 mod unknown;
 mod watch;
+mod weigh;
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! A TCP proxy that can lose answers: what a client asks arrives, what the server answers does not.
+//! A TCP proxy that can lose answers: what a client asks arrives, what the server answers does not. Or only what it
+//! says unasked of a key that has changed.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,7 +14,7 @@ use tokio::task::JoinHandle;
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
-    mute: Arc<AtomicBool>,
+    losses: Arc<Losses>,
     accepting: JoinHandle<()>,
 }
 
@@ -22,9 +23,9 @@ impl Proxy {
     pub async fn start(server: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
-        let mute = Arc::new(AtomicBool::new(false));
-        let accepting = tokio::spawn(accept(listener, (Ipv4Addr::LOCALHOST, server).into(), mute.clone()));
-        Ok(Self { port, mute, accepting })
+        let losses = Arc::<Losses>::default();
+        let accepting = tokio::spawn(accept(listener, (Ipv4Addr::LOCALHOST, server).into(), losses.clone()));
+        Ok(Self { port, losses, accepting })
     }
 
     /// Where it listens.
@@ -35,14 +36,30 @@ impl Proxy {
     /// From now on, closes the connection when the server answers, instead of passing the answer on. So whoever
     /// asks learns of an error once the server has done what was asked.
     pub fn lose_answers(&self) {
-        self.mute.store(true, Ordering::SeqCst);
+        self.losses.answers.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on, makes something unknown of each push of Redis that says that keys have changed.
+    pub fn lose_invalidations(&self) {
+        self.losses.invalidations.store(true, Ordering::SeqCst);
     }
 
     /// Passes answers on again.
     pub fn answer_again(&self) {
-        self.mute.store(false, Ordering::SeqCst);
+        self.losses.answers.store(false, Ordering::SeqCst);
     }
 }
+
+/// What is lost.
+#[derive(Debug, Default)]
+struct Losses {
+    answers: AtomicBool,
+    invalidations: AtomicBool,
+}
+
+/// How a push begins, and what is made of it.
+const INVALIDATE: &[u8] = b"$10\r\ninvalidate\r\n";
+const UNKNOWN: &[u8] = b"$10\r\nunintended\r\n";
 
 impl Drop for Proxy {
     fn drop(&mut self) {
@@ -50,19 +67,19 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, server: SocketAddr, mute: Arc<AtomicBool>) {
+async fn accept(listener: TcpListener, server: SocketAddr, losses: Arc<Losses>) {
     // Dropped with this task, and with it the connections.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        let mute = mute.clone();
+        let losses = losses.clone();
         connections.spawn(async move {
             // A connection that fails is closed: that is what its client sees, too.
-            let _ = pass(client, server, &mute).await;
+            let _ = pass(client, server, &losses).await;
         });
     }
 }
 
-async fn pass(client: TcpStream, server: SocketAddr, mute: &AtomicBool) -> io::Result<()> {
+async fn pass(client: TcpStream, server: SocketAddr, losses: &Losses) -> io::Result<()> {
     let server = TcpStream::connect(server).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -72,8 +89,11 @@ async fn pass(client: TcpStream, server: SocketAddr, mute: &AtomicBool) -> io::R
         let mut buffer = vec![0; 64 << 10];
         loop {
             let length = from_server.read(&mut buffer).await?;
-            if length == 0 || mute.load(Ordering::SeqCst) {
+            if length == 0 || losses.answers.load(Ordering::SeqCst) {
                 return Ok(());
+            }
+            if losses.invalidations.load(Ordering::SeqCst) {
+                hush(&mut buffer[..length]);
             }
             to_client.write_all(&buffer[..length]).await?;
         }
@@ -82,6 +102,15 @@ async fn pass(client: TcpStream, server: SocketAddr, mute: &AtomicBool) -> io::R
     tokio::select! {
         done = answers => done,
         done = questions => done,
+    }
+}
+
+/// Pushes are short, and come in one piece.
+fn hush(said: &mut [u8]) {
+    let mut from = 0;
+    while let Some(at) = said[from..].windows(INVALIDATE.len()).position(|some| some == INVALIDATE) {
+        said[from + at..from + at + UNKNOWN.len()].copy_from_slice(UNKNOWN);
+        from += at + UNKNOWN.len();
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
-use petiole_broker::{Delivery, Disposition, Settlement, Tag};
+use petiole_broker::{Delivery, Disposition, Settlement, Tag, lost};
+use petiole_protocol::envelope::Envelope;
 
 use crate::admit::{Admission, Discarded};
 use crate::drain::Drain;
@@ -12,8 +13,18 @@ use crate::settle::Unlocking;
 use crate::worker::Worker;
 
 impl Worker {
-    pub(crate) fn admit(&mut self, delivery: Delivery, wall: Timestamp, now: Instant, effects: &mut Effects) {
+    /// `first` is one of those of which the broker has noted that they begin, unless they count lost deliveries.
+    pub(crate) fn admit(
+        &mut self,
+        delivery: Delivery,
+        first: bool,
+        wall: Timestamp,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
         let tag = delivery.tag;
+        let counts = |envelope: &Envelope| lost::deliveries(&envelope.headers);
+        let noted = first && delivery.envelope.as_ref().is_ok_and(|envelope| counts(envelope) == 0);
         if self.drain != Drain::No {
             self.settle(Settlement::new(tag, Disposition::Requeue));
             return;
@@ -21,7 +32,11 @@ impl Worker {
         match self.admit.admit(delivery, &self.control.revoked, wall) {
             Admission::Run(work) => {
                 self.control.events.received(&work.message, wall);
-                self.runs.take(tag, work, now, effects);
+                if noted {
+                    self.runs.take_noted(tag, work, now, effects);
+                } else {
+                    self.runs.take(tag, work, now, effects);
+                }
             }
             Admission::Ended(work, outcome) => {
                 let ended = Ended { tag, work, outcome, took: None };

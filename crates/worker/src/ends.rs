@@ -53,20 +53,16 @@ impl Worker {
         self.step(settlement.into());
     }
 
-    pub(crate) fn step(&mut self, Step { settlement, ending }: Step) {
+    pub(crate) fn step(&mut self, Step { settlement, ending, own }: Step) {
         let Some(session) = &self.session else { return };
         let tag = settlement.tag;
         if settlement.disposition == Disposition::Acked {
             self.unfenced.insert(tag);
         }
-        // What comes with an ending are messages of our own; copies of others keep their senders' signatures.
-        match ending {
-            Some(ending) => {
-                self.endings.insert(tag, ending);
-                session.commit_own(settlement);
-            }
-            None => session.commit(settlement),
+        if let Some(ending) = ending {
+            self.endings.insert(tag, ending);
         }
+        if own { session.commit_own(settlement) } else { session.commit(settlement) }
     }
 
     pub(crate) fn committed(&mut self, committed: Committed) {

@@ -175,6 +175,11 @@ impl Events {
         self.next = Some(now + Duration::from_secs_f64(HEARTBEAT));
     }
 
+    /// When the next heartbeat is due.
+    pub fn next(&self) -> Option<Instant> {
+        self.next
+    }
+
     /// Whether a heartbeat is due.
     pub fn is_due(&self, now: Instant) -> bool {
         self.next.is_some_and(|next| next <= now)

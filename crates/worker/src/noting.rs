@@ -1,7 +1,8 @@
 //! When the broker is told which attempts have begun, so that those are counted that take their worker down.
 //!
-//! One note says all of them, and at most one is under way. A task that takes its worker down lives long enough to be
-//! noted, or its message comes back and is noted before it begins the next time.
+//! What begins by being taken is noted with that, and so is what has begun until then. For the rest one note says all of
+//! them, and at most one is under way. A task that takes its worker down lives long enough to be noted, or its message
+//! comes back and is noted before it begins the next time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,8 +29,10 @@ pub(crate) struct Noting {
     last: Option<Instant>,
     /// How many attempts had started then.
     starts: u64,
-    /// The last note named some.
+    /// The last note named some, or the last taking of messages.
     named: bool,
+    /// What the request under way says: how many begin by being taken, and how many attempts had started.
+    request: (usize, u64),
 }
 
 impl Noting {
@@ -46,8 +49,25 @@ impl Noting {
             return None;
         }
         let tags = runs.note();
-        *self = Self { under_way: true, last: Some(now), starts: runs.starts(), named: !tags.is_empty() };
+        let named = !tags.is_empty();
+        *self = Self { under_way: true, last: Some(now), starts: runs.starts(), named, ..*self };
         Some(tags)
+    }
+
+    /// Messages are asked for, and with that the broker is told what has begun.
+    pub(crate) fn requested(&mut self, places: usize, starts: u64) {
+        self.request = (places, starts);
+    }
+
+    /// The request is answered: with messages, or nothing was written. So many of those begin by it.
+    pub(crate) fn answered(&mut self, with_messages: bool) -> usize {
+        let (places, starts) = std::mem::take(&mut self.request);
+        if !with_messages {
+            return 0;
+        }
+        self.starts = self.starts.max(starts);
+        self.named = true;
+        places
     }
 
     /// The broker knows.
@@ -88,15 +108,30 @@ mod tests {
     use crate::run::Effects;
     use crate::work::{Limits, Work};
 
-    fn take(runs: &mut Runs, tag: Tag, redelivered: bool, now: Instant) {
+    fn work(tag: Tag, redelivered: bool) -> Box<Work> {
         let raw = format!(
             r#"{{"body": "[[], {{}}, {{}}]", "content-type": "application/json", "headers": {{"task": "a", "id": "{tag}", "redelivered": {redelivered}}}}}"#
         );
         let message = Message::read(&Envelope::from_redis(raw.as_bytes()).unwrap()).unwrap();
         let (plan, limits, retry) = (Arc::default(), Limits::default(), Arc::default());
-        let work =
-            Work { queue: 0, message, plan, limits, retry, mapping: None, last_chance: false, raw: None };
-        runs.take(tag, Box::new(work), now, &mut Effects::default());
+        Box::new(Work {
+            queue: 0,
+            message,
+            plan,
+            limits,
+            retry,
+            mapping: None,
+            last_chance: false,
+            raw: None,
+        })
+    }
+
+    fn take(runs: &mut Runs, tag: Tag, redelivered: bool, now: Instant) {
+        runs.take(tag, work(tag, redelivered), now, &mut Effects::default());
+    }
+
+    fn take_noted(runs: &mut Runs, tag: Tag, now: Instant) {
+        runs.take_noted(tag, work(tag, false), now, &mut Effects::default());
     }
 
     fn runs() -> (Runs, Instant) {
@@ -129,6 +164,37 @@ mod tests {
         assert_eq!(noting.next(&mut runs, now), None);
         noting.written();
         assert_eq!(noting.next(&mut runs, now).map(|tags| tags.len()), Some(2));
+    }
+
+    #[test]
+    fn what_was_noted_with_its_taking_is_not_noted_again() {
+        let (mut noting, (mut runs, now)) = (Noting::default(), runs());
+        assert_eq!(runs.places(), 10);
+        noting.requested(runs.places(), runs.starts());
+        assert_eq!(noting.answered(true), 10);
+        take_noted(&mut runs, 1, now);
+        assert_eq!((noting.next(&mut runs, now), runs.begun(), runs.places()), (None, vec![1], 9));
+        // One for which nothing was written is, and with it the other.
+        noting.requested(runs.places(), runs.starts());
+        assert_eq!(noting.answered(false), 0);
+        take(&mut runs, 2, false, now);
+        assert_eq!(noting.next(&mut runs, now).map(|tags| tags.len()), Some(2));
+        noting.written();
+        // What a request has told of needs no note, once it was answered with messages.
+        take(&mut runs, 3, false, now);
+        noting.requested(runs.places(), runs.starts());
+        noting.answered(true);
+        assert_eq!(noting.next(&mut runs, now + SPACING), None);
+    }
+
+    #[test]
+    fn a_drain_takes_back_what_was_noted_with_a_taking() {
+        let (mut noting, (mut runs, now)) = (Noting::default(), runs());
+        noting.requested(runs.places(), runs.starts());
+        noting.answered(true);
+        take_noted(&mut runs, 1, now);
+        runs.drain(now, &mut Effects::default());
+        assert_eq!(noting.next(&mut runs, now), Some(Vec::new()));
     }
 
     #[test]

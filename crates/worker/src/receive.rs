@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use petiole_broker::{BrokerError, Consumer, Delivery, Tag};
+use petiole_broker::{Begun, BrokerError, Consumer, Delivery, Tag};
 use petiole_process::log::Chain;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 
-/// Between two comparisons of what the broker says that we hold with what we know of.
+/// Between two comparisons of what the broker says that we hold with what we know of. Longer than a consumer waits.
 const ADOPT: Duration = Duration::from_secs(2);
 
 /// The first and the longest wait after the broker has failed.
@@ -51,6 +51,15 @@ impl Holding {
     }
 }
 
+/// What is asked for.
+#[derive(Debug)]
+pub struct Request {
+    /// At most so many messages.
+    pub want: usize,
+    /// What the broker is told with them.
+    pub begun: Begun,
+}
+
 /// What receiving has to say.
 #[derive(Debug)]
 pub enum Receipt {
@@ -68,18 +77,18 @@ pub enum Receipt {
 pub async fn receive(
     consumer: Arc<dyn Consumer>,
     holding: Holding,
-    mut requests: mpsc::Receiver<usize>,
+    mut requests: mpsc::Receiver<Request>,
     receipts: mpsc::UnboundedSender<Receipt>,
 ) {
     let mut backoff = Backoff::new(RETRY);
     let mut adopt_at = Instant::now() + ADOPT;
-    while let Some(want) = requests.recv().await {
+    while let Some(Request { want, begun }) = requests.recv().await {
         let receipt = loop {
             if Instant::now() >= adopt_at {
                 adopt_at = Instant::now() + ADOPT;
                 adopt(consumer.as_ref(), &holding, &receipts).await;
             }
-            match consumer.receive(want).await {
+            match consumer.receive_for(want, &begun).await {
                 Ok(messages) if messages.is_empty() => {
                     backoff = Backoff::new(RETRY);
                     let _ = tokio::time::timeout(ADOPT, consumer.wait()).await;

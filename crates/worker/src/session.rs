@@ -24,9 +24,9 @@ use crate::connect::{Connect, Holder};
 use crate::join::{join, look};
 use crate::lease::{LeaseError, LeaseEvent, keep};
 use crate::noting::note;
-use crate::receive::{Holding, Receipt, receive};
+use crate::receive::{Holding, Receipt, Request, receive};
 use crate::settle::{Complete, Joined, Unlocking};
-use crate::signing::{Signing, sign};
+use crate::signing::{Signing, says_something, sign};
 use crate::tally::Tally;
 
 /// Between two tries to connect.
@@ -81,7 +81,7 @@ pub struct Session {
     pub holding: Holding,
     holder: Arc<OnceLock<Arc<dyn Holder>>>,
     events: mpsc::UnboundedSender<SessionEvent>,
-    requests: mpsc::Sender<usize>,
+    requests: mpsc::Sender<Request>,
     commits: mpsc::UnboundedSender<Settlement>,
     /// What is signed before it is committed, where the pool signs.
     signs: Option<mpsc::UnboundedSender<Settlement>>,
@@ -99,8 +99,8 @@ impl Session {
     pub fn begin(
         connect: &Arc<dyn Connect>,
         incarnation: String,
-        tally: Tally,
         signing: Option<Arc<Signing>>,
+        tally: Tally,
     ) -> Result<(Self, mpsc::UnboundedReceiver<SessionEvent>), LeaseError> {
         let (holding, holder) = (Holding::default(), Arc::<OnceLock<_>>::default());
         let (requests, request_inbox) = mpsc::channel(1);
@@ -148,9 +148,9 @@ impl Session {
         Ok((session, inbox))
     }
 
-    /// Asks for at most so many messages. One request at a time.
-    pub fn request(&self, want: usize) -> bool {
-        self.requests.try_send(want).is_ok()
+    /// Asks for messages. One request at a time.
+    pub fn request(&self, request: Request) -> bool {
+        self.requests.try_send(request).is_ok()
     }
 
     /// Hands something over to be committed.
@@ -159,10 +159,10 @@ impl Session {
         let _ = self.commits.send(settlement);
     }
 
-    /// Hands over what follows a task: its messages are signed first, where the pool signs.
+    /// Hands over what says something of our own: that is signed first, where the pool signs.
     pub fn commit_own(&self, settlement: Settlement) {
         match &self.signs {
-            Some(signs) if !settlement.sends.is_empty() => drop(signs.send(settlement)),
+            Some(signs) if says_something(&settlement) => drop(signs.send(settlement)),
             _ => self.commit(settlement),
         }
     }
@@ -242,7 +242,7 @@ struct Work {
     incarnation: String,
     holding: Holding,
     holder: Arc<OnceLock<Arc<dyn Holder>>>,
-    requests: mpsc::Receiver<usize>,
+    requests: mpsc::Receiver<Request>,
     commits: mpsc::UnboundedReceiver<Settlement>,
     notes: mpsc::UnboundedReceiver<Vec<Tag>>,
     headers: mpsc::UnboundedReceiver<Header>,

@@ -82,11 +82,14 @@ pub struct Step {
     pub settlement: Settlement,
     /// What may be left to write after that.
     pub ending: Option<Box<Ending>>,
+    /// What it sends is this worker's own word, which is signed where the pool signs. Copies of messages are not: they keep
+    /// what their senders have signed.
+    pub own: bool,
 }
 
 impl From<Settlement> for Step {
     fn from(settlement: Settlement) -> Self {
-        Self { settlement, ending: None }
+        Self { settlement, ending: None, own: false }
     }
 }
 

@@ -6,14 +6,15 @@
 //! ```
 //!
 //! A signature takes milliseconds of a processor, and a group has thousands: they are made beside the loop. Copies of
-//! messages (retries, what goes back) keep the signatures of their senders, which are of the body alone.
+//! messages (retries, what goes back) keep the signatures of their senders, which are of the body alone; a retry with other
+//! arguments has a new one.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use petiole_broker::Settlement;
+use petiole_broker::{Disposition, Settlement};
 use petiole_contract::pool::{self, Pool};
 use petiole_process::log::Chain;
 use petiole_protocol::envelope::Envelope;
@@ -117,6 +118,9 @@ impl Signing {
                 let Ok(envelope) = Envelope::from_redis(&sent.message) else { continue };
                 sent.message = signer.sign(envelope, &mut OsRng)?.to_redis();
             }
+            if let Disposition::Retry { body: Some(body), .. } = &mut settlement.disposition {
+                body.sign(&signer, &mut OsRng)?;
+            }
             Ok(settlement)
         });
         signed.await.ok()?.inspect_err(failed).ok()
@@ -154,6 +158,12 @@ fn read(files: &pool::Signing, digest: Digest) -> Result<Signer, SigningError> {
     })
 }
 
+/// Whether there is something in it to be signed.
+pub fn says_something(settlement: &Settlement) -> bool {
+    let rewritten = matches!(settlement.disposition, Disposition::Retry { body: Some(_), .. });
+    rewritten || !settlement.sends.is_empty()
+}
+
 /// Signs what comes and hands it over to be committed, until the senders are gone. What cannot be signed is not
 /// committed: its message stays held, and goes to another worker when this one ends.
 pub async fn sign(
@@ -184,7 +194,7 @@ pub async fn sign(
 
 #[cfg(test)]
 mod tests {
-    use petiole_broker::{Disposition, Outgoing, Target};
+    use petiole_broker::{Outgoing, Target};
     use petiole_protocol::signed::{Certificates, verify};
     use petiole_testkit::signer::{CERTIFICATE, KEY};
     use serde_json::json;

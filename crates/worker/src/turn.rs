@@ -4,13 +4,15 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use petiole_broker::Begun;
 use petiole_contract::control::ToRunner;
 
+use crate::receive::Request;
 use crate::run::Effects;
 use crate::worker::Worker;
 
 /// Between two signs of life to the runner.
-const ALIVE: Duration = Duration::from_secs(1);
+pub(crate) const ALIVE: Duration = Duration::from_secs(1);
 
 /// Messages that have ended and are not committed yet; more, and no further ones are fetched. Twice what is being
 /// committed at a time: their results wait here.
@@ -39,7 +41,10 @@ impl Worker {
         // Those that ask for their starts have their places here already.
         let wants = self.runs.wants().saturating_sub(self.asking.len());
         if wants > 0 && uncommitted < UNCOMMITTED {
-            self.requested = session.request(wants.min(REQUEST));
+            let want = wants.min(REQUEST);
+            let begun = Begun { tags: self.runs.begun(), places: self.runs.places() };
+            self.noting.requested(begun.places, self.runs.starts());
+            self.requested = session.request(Request { want, begun });
         }
     }
 

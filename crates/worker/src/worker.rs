@@ -38,8 +38,9 @@ use crate::settle::{Ending, Settle};
 use crate::signing::Signing;
 use crate::socket::{SocketEvent, Writers, refusal};
 use crate::tally::Tally;
+use crate::turn::ALIVE;
 
-/// Between two looks at the clock; also between two signs of life to the runner, with room to spare.
+/// Between two looks at the clock while something depends on it.
 const TICK: Duration = Duration::from_millis(100);
 
 /// A loop that stood still for longer was stopped from outside (SIGSTOP, a frozen machine). Tasks that the runner
@@ -208,15 +209,22 @@ impl Worker {
         Ok(())
     }
 
+    /// When the loop goes on if nothing happens: a worker that has nothing to do only says that it lives.
     fn wake(&self) -> Instant {
-        let tick = Instant::now() + TICK;
+        let held = self.session.as_ref().is_some_and(|session| !session.holding.is_empty());
+        let idle = !held && self.drain == Drain::No && !self.runs.depend_on_time();
+        let at_least = self.said_alive + ALIVE;
+        if idle {
+            return self.control.events.next().map_or(at_least, |heartbeat| heartbeat.min(at_least));
+        }
+        let tick = at_least.min(Instant::now() + TICK);
         self.runs.next_deadline().map_or(tick, |deadline| deadline.min(tick))
     }
 
     fn begin(&mut self) -> Result<(), LeaseError> {
         self.tally = Tally::default();
-        let (tally, signing) = (self.tally.clone(), self.signing.clone());
-        let (session, events) = Session::begin(&self.connect, self.incarnations.name(), tally, signing)?;
+        let (signing, tally) = (self.signing.clone(), self.tally.clone());
+        let (session, events) = Session::begin(&self.connect, self.incarnations.name(), signing, tally)?;
         self.session = Some(session);
         self.events = events;
         self.requested = false;
@@ -259,13 +267,15 @@ impl Worker {
                 }
             }
             SessionEvent::Received { messages, answer } => {
+                let mut places = 0;
                 if answer {
                     self.requested = false;
                     self.broker_answers();
+                    places = self.noting.answered(!messages.is_empty());
                 }
                 let wall = Timestamp::now();
-                for message in messages {
-                    self.admit(message, wall, now, effects);
+                for (at, message) in messages.into_iter().enumerate() {
+                    self.admit(message, at < places, wall, now, effects);
                 }
                 self.ask_for_starts();
             }

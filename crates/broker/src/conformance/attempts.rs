@@ -5,7 +5,7 @@
 
 use super::{Checked, MANY, Subject, ids, message, publish, queue, settlement, swept, tags, worker};
 use crate::lost::{self, LostDelivery};
-use crate::{BrokerError, Delivery, Disposition};
+use crate::{Begun, BrokerError, Delivery, Disposition};
 
 /// How many lost deliveries each message counts.
 fn counts(deliveries: &[Delivery]) -> Vec<u32> {
@@ -79,10 +79,48 @@ pub async fn what_was_said_last_counts(subject: &dyn Subject) -> Checked {
     Ok(())
 }
 
+pub async fn what_begins_by_being_taken_is_counted(subject: &dyn Subject) -> Checked {
+    let (a, b) = (worker(subject, "a").await?, worker(subject, "b").await?);
+    publish(subject, &["1", "2", "3", "4"]).await?;
+    let begins = |tags, places| Begun { tags, places };
+    let first = a.consumer.receive_for(1, &begins(Vec::new(), 1)).await?;
+    // What has begun before is said again, what waits was never said.
+    a.consumer.receive_for(3, &begins(tags(&first), 2)).await?;
+    // A request that takes nothing says nothing.
+    assert!(a.consumer.receive_for(1, &begins(Vec::new(), 1)).await?.is_empty());
+    subject.inspector().end("a").await?;
+    let held = b.consumer.receive_for(MANY, &begins(Vec::new(), 4)).await?;
+    assert_eq!(counts(&held), [1, 1, 1, 0]);
+    // What was lost before is noted by itself before it begins.
+    subject.inspector().end("b").await?;
+    let c = worker(subject, "c").await?;
+    assert_eq!(counts(&c.consumer.receive(MANY).await?), [1, 1, 1, 1]);
+    Ok(())
+}
+
+pub async fn what_is_said_with_a_taking_and_by_itself_counts_together(subject: &dyn Subject) -> Checked {
+    let a = worker(subject, "a").await?;
+    publish(subject, &["1", "2", "3"]).await?;
+    let held = a.consumer.receive_for(3, &Begun { tags: Vec::new(), places: 1 }).await?;
+    a.attempts.started(&tags(&held[1..2])).await?;
+    subject.inspector().end("a").await?;
+    let b = worker(subject, "b").await?;
+    assert_eq!(counts(&b.consumer.receive(MANY).await?), [1, 1, 0]);
+    subject.inspector().end("b").await?;
+    // Nothing has begun any more.
+    let c = worker(subject, "c").await?;
+    c.consumer.receive_for(MANY, &Begun { tags: Vec::new(), places: 3 }).await?;
+    c.attempts.started(&[]).await?;
+    subject.inspector().end("c").await?;
+    let d = worker(subject, "d").await?;
+    assert_eq!(counts(&d.consumer.receive(MANY).await?), [1, 1, 0]);
+    Ok(())
+}
+
 pub async fn a_worker_that_gives_up_loses_no_attempt(subject: &dyn Subject) -> Checked {
     let a = worker(subject, "a").await?;
     publish(subject, &["1", "2"]).await?;
-    let held = a.consumer.receive(MANY).await?;
+    let held = a.consumer.receive_for(MANY, &Begun { tags: Vec::new(), places: 2 }).await?;
     a.attempts.started(&tags(&held)).await?;
     a.consumer.settle(&[settlement(&held[0], Disposition::Requeue)]).await?;
     a.lease.release().await?;

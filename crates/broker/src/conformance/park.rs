@@ -143,7 +143,7 @@ pub async fn waiting_ends_when_another_parks_an_earlier_message(subject: &dyn Su
     b.consumer.settle(&[hour]).await?;
     let parking = async {
         // The other has begun to wait for the one that comes in an hour.
-        a.consumer.wait().await;
+        subject.pass(LATER).await?;
         b.consumer.settle(&[settlement(&taken[1], Disposition::Park(now + LATER))]).await?;
         subject.pass(LATER).await
     };

@@ -10,9 +10,9 @@ use super::mail::Mail;
 use super::revocations::Kept;
 
 use crate::exchange::Binding;
-use crate::lost::End;
+use crate::lost::{self, End};
 use crate::shares::Plan;
-use crate::{BrokerError, Depth, Load, QueueName, Report, SOON, Tag, Worker, message};
+use crate::{Begun, BrokerError, Depth, Load, QueueName, Report, SOON, Tag, Worker, message};
 
 /// What stands in the broker.
 #[derive(Debug, Default)]
@@ -45,6 +45,8 @@ pub(super) struct Lease {
     pub(super) done: HashSet<(Tag, u64)>,
     /// What has begun; and maybe what is held no longer.
     started: HashSet<Tag>,
+    /// The same, as it was when messages were taken last, with those of them that begin at once.
+    begun: HashSet<Tag>,
     /// What the worker has said of itself.
     load: Option<Load>,
 }
@@ -74,6 +76,7 @@ pub(super) struct Asks<'a> {
     pub(super) worker: &'a Worker,
     pub(super) limits: &'a BTreeMap<String, Duration>,
     pub(super) plan: &'a Plan,
+    pub(super) begun: &'a Begun,
 }
 
 impl State {
@@ -104,6 +107,7 @@ impl State {
             held: BTreeMap::new(),
             done: HashSet::new(),
             started: HashSet::new(),
+            begun: HashSet::new(),
             load: None,
         };
         self.leases.insert(worker.incarnation.clone(), lease);
@@ -135,7 +139,7 @@ impl State {
         tags: std::ops::Range<Tag>,
         now: i64,
     ) -> Result<Vec<Taken>, BrokerError> {
-        let Asks { worker, plan, .. } = asks;
+        let Asks { worker, plan, begun, .. } = asks;
         // Whoever puts its messages back knows all of its queues.
         self.live(&worker.incarnation, now)?.worker = (*worker).clone();
         let mut free = tags;
@@ -174,6 +178,11 @@ impl State {
             }
         }
         let lease = self.live(&worker.incarnation, now)?;
+        if !taken.is_empty() {
+            let first = taken.iter().take(begun.places);
+            let begins = first.filter(|taken| lost::in_message(&taken.raw) == 0).map(|taken| taken.tag);
+            lease.begun = begins.chain(begun.tags.iter().copied()).collect();
+        }
         for Taken { tag, queue, raw, .. } in &taken {
             lease.held.insert(*tag, HeldMessage { queue: *queue, raw: raw.clone() });
         }
@@ -230,12 +239,16 @@ impl State {
     }
 
     pub(super) fn start(&mut self, worker: &str, tags: &[Tag], now: i64) -> Result<(), BrokerError> {
-        self.live(worker, now)?.started = tags.iter().copied().collect();
+        let lease = self.live(worker, now)?;
+        lease.started = tags.iter().copied().collect();
+        if tags.is_empty() {
+            lease.begun.clear();
+        }
         Ok(())
     }
 
     pub(super) fn noted(&self) -> Vec<Tag> {
-        self.leases.values().flat_map(|lease| lease.started.iter().copied()).collect()
+        self.leases.values().flat_map(|lease| lease.started.union(&lease.begun).copied()).collect()
     }
 
     /// What a worker holds: tag, queue, message.
@@ -286,12 +299,12 @@ impl State {
 
     /// Ends a lease, and puts what its worker holds back.
     pub(super) fn end(&mut self, worker: &str, how: End, now: i64) -> usize {
-        let Some(Lease { worker, held, started, .. }) = self.leases.remove(worker) else { return 0 };
+        let Some(Lease { worker, held, started, begun, .. }) = self.leases.remove(worker) else { return 0 };
         let count = held.len();
         let now = Timestamp::from_millisecond(now).unwrap_or_default();
         for (tag, HeldMessage { queue, raw }) in held.into_iter().rev() {
             let queue = &worker.queues[queue];
-            let back = how.put_back(&raw, started.contains(&tag), &worker, now);
+            let back = how.put_back(&raw, started.contains(&tag) || begun.contains(&tag), &worker, now);
             self.push_head(&queue.name, message::step(&raw, &queue.priority_steps), back.into_owned());
         }
         count

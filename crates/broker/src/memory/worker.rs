@@ -13,7 +13,7 @@ use super::state::{Asks, Taken};
 use super::{MemoryBroker, milliseconds};
 use crate::lost::End;
 use crate::{
-    Attempts, BrokerError, Consumer, Delivery, Disposition, Held, Intake, Lease, Load, Rates, Settled,
+    Attempts, Begun, BrokerError, Consumer, Delivery, Disposition, Held, Intake, Lease, Load, Rates, Settled,
     Settlement, Start, Tag, Turn, Worker,
 };
 
@@ -66,12 +66,12 @@ pub(super) fn delivery(Taken { tag, queue, counted, raw }: Taken) -> Delivery {
 
 #[async_trait]
 impl Consumer for MemoryWorker {
-    async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError> {
+    async fn receive_for(&self, want: usize, begun: &Begun) -> Result<Vec<Delivery>, BrokerError> {
         let (tags, worker) = (self.tags(want), self.worker());
         let plan = self.intake.plan(want, worker.queues.len());
         let (worker, limits) = (&worker, &self.intake.limits());
         let taken = self.broker.change("receive messages", |state, now| {
-            state.receive(&Asks { worker, limits, plan: &plan }, tags, now)
+            state.receive(&Asks { worker, limits, plan: &plan, begun }, tags, now)
         })??;
         let count = |queue: &usize| taken.iter().filter(|taken| taken.queue == *queue).count();
         self.intake.took(&plan, &plan.order.iter().map(count).collect::<Vec<_>>());

@@ -15,13 +15,13 @@ use petiole_results::redis::Connection;
 
 use super::keys::Keys;
 use super::scripts::ABANDONED;
-use super::{during, exchanges, tag};
+use super::{during, exchanges, tag, weigh};
 use crate::{BrokerError, exchange, message};
 
 /// kombu's pace: ten rounds of its ten-second timer.
 const PACE: Duration = Duration::from_secs(100);
 
-/// How many messages one script puts back.
+/// How many messages one script puts back, at most.
 const BATCH: usize = 100;
 
 /// How many messages one round looks at, so that it does not keep its caller from renewing a lease. Where more are
@@ -93,7 +93,10 @@ impl Abandoned {
         tags.reverse();
 
         let mut restored = 0;
-        for batch in tags.chunks(BATCH) {
+        let mut tags = tags.as_slice();
+        for count in weigh::batches(connection, keys, tags, BATCH).await? {
+            let batch = &tags[..count];
+            tags = &tags[count..];
             let mut call = ABANDONED.call(2);
             call.arg(keys.celery().unacked()).arg(keys.celery().unacked_index()).arg(latest);
             for message in read(connection, keys, batch).await? {

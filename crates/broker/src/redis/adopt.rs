@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use petiole_protocol::envelope::Envelope;
 
 use super::consumer::RedisConsumer;
-use super::{during, tag};
+use super::{during, tag, weigh};
 use crate::{BrokerError, Delivery, Disposition, Settlement, Tag};
 
 /// The most that one call takes up. What is left is found by the next.
@@ -36,21 +36,27 @@ impl RedisConsumer {
             .map(|(queue, sequence)| tag::tag(queue, sequence))
             .filter(|tag| !knows(*tag))
             .collect();
-        let stray: Vec<Tag> = {
+        let mut stray: Vec<Tag> = {
             let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut stray: Vec<_> = suspects.intersection(&unknown).copied().collect();
-            stray.sort_unstable();
-            stray.truncate(MOST);
+            let stray = suspects.intersection(&unknown).copied().collect();
             *suspects = unknown;
-            for tag in &stray {
-                suspects.remove(tag);
-            }
             stray
         };
+        stray.sort_unstable();
+        stray.truncate(MOST);
+        let names: Vec<_> =
+            stray.iter().map(|tag| format!("{}{}", self.tag_prefix, tag::parts(*tag).1)).collect();
+        let batches = weigh::batches(&self.connection, &self.keys, &names, MOST).await?;
+        stray.truncate(batches.first().copied().unwrap_or_default());
+        {
+            let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+            suspects.retain(|tag| !stray.contains(tag));
+        }
         let mut messages = self.held_messages(&stray).await?;
         self.forget(stray.iter().filter(|tag| !messages.contains_key(tag))).await?;
         let delivered = stray.into_iter().filter_map(|tag| {
             let raw = messages.remove(&tag)?;
+            self.weights.add(tag, &raw);
             let envelope = Envelope::from_redis(&raw);
             // A start that may have been counted is asked for again: too few are better than too many.
             Some(Delivery { tag, queue: tag::parts(tag).0, counted: false, envelope })

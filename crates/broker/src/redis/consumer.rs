@@ -13,8 +13,9 @@ use super::rates::NextTurn;
 use super::table::Table;
 use super::under_way::UnderWay;
 use super::watch::Watch;
+use super::weigh::Weights;
 use super::{Config, Queue, during, tag};
-use crate::{BrokerError, Consumer, Delivery, Disposition, Intake, Settled, Settlement, Tag, Worker};
+use crate::{Begun, BrokerError, Consumer, Delivery, Disposition, Intake, Settled, Settlement, Tag, Worker};
 
 /// What a worker does with messages on Redis. It needs a registered lease: see [`super::RedisLease`].
 #[derive(Debug)]
@@ -44,6 +45,7 @@ pub struct RedisConsumer {
     /// Marks of what was done once, and answered: the server need not keep them any more.
     pub(super) answered: Mutex<Vec<String>>,
     pub(super) exchanges: Exchanges,
+    pub(super) weights: Weights,
     watch: Watch,
 }
 
@@ -80,6 +82,7 @@ impl RedisConsumer {
             unanswered: Mutex::default(),
             answered: Mutex::default(),
             exchanges: Exchanges::default(),
+            weights: Weights::default(),
         };
         let _: String =
             consumer.connection.query(&redis::cmd("PING")).await.map_err(during("connect to the broker"))?;
@@ -102,8 +105,8 @@ impl ResultsHere {
 
 #[async_trait]
 impl Consumer for RedisConsumer {
-    async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError> {
-        let deliveries = self.take(want).await?;
+    async fn receive_for(&self, want: usize, begun: &Begun) -> Result<Vec<Delivery>, BrokerError> {
+        let deliveries = self.take(want, begun).await?;
         if !deliveries.is_empty() {
             self.watch.found();
         }
@@ -111,12 +114,13 @@ impl Consumer for RedisConsumer {
     }
 
     async fn wait(&self) {
-        let table = self.table();
+        let (version, table) = (self.intake.version(), self.table());
         let taken = self.intake.plan(0, table.queues.len()).order;
         let queues: Vec<_> = taken.iter().filter_map(|index| table.queues.get(*index)).collect();
         tokio::select! {
             () = self.watch.wait(&queues) => {}
             () = self.turn.wait() => {}
+            () = self.intake.changed_since(table.version().unwrap_or(version)) => {}
         }
     }
 

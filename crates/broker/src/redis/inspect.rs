@@ -57,8 +57,9 @@ pub(super) async fn end(
     incarnation: &str,
     how: End,
 ) -> Result<Ended, BrokerError> {
-    let mut call = END.call(4);
+    let mut call = END.call(5);
     call.arg(keys.schema()).arg(keys.leases()).arg(keys.workers()).arg(keys.started(incarnation));
+    call.arg(keys.begun(incarnation));
     call.arg(SCHEMA).arg(incarnation).arg(u8::from(how == End::GivenUp));
     let (schema, found, known): (u64, bool, Option<String>) =
         connection.run(call).await.map_err(during("end a lease"))?;

@@ -107,6 +107,11 @@ impl Keys {
         self.0.prefixed(&format!("petiole:started:{worker}"))
     }
 
+    /// String: the same, as it was when messages were taken last, with those of them that begin at once.
+    pub(super) fn begun(&self, worker: &str) -> String {
+        self.0.prefixed(&format!("petiole:begun:{worker}"))
+    }
+
     /// String: what a worker says of itself, as JSON. It expires.
     pub(super) fn load(&self, worker: &str) -> String {
         format!("{}{worker}", self.load_head())

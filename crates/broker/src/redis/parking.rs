@@ -103,12 +103,9 @@ impl RedisConsumer {
             let (number, raw): (usize, Vec<u8>) = redis::from_redis_value(message)
                 .map_err(|source| BrokerError::Refused { doing, source: Box::new(source) })?;
             let queue = number.saturating_sub(1);
-            deliveries.push(Delivery {
-                tag: tag::tag(queue, sequence),
-                queue,
-                counted: false,
-                envelope: Envelope::from_redis(&raw),
-            });
+            let tag = tag::tag(queue, sequence);
+            self.weights.add(tag, &raw);
+            deliveries.push(Delivery { tag, queue, counted: false, envelope: Envelope::from_redis(&raw) });
         }
         Ok(deliveries)
     }

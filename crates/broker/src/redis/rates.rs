@@ -130,6 +130,9 @@ impl RedisConsumer {
                 Value::Int(0) => Turn::Later,
                 _ => Turn::Lost,
             };
+            if turns[at] != Turn::Now {
+                self.weights.remove(part[at].tag);
+            }
         }
         Ok(turns)
     }

@@ -7,17 +7,17 @@ use redis::Value;
 
 use super::consumer::RedisConsumer;
 use super::scripts::RECEIVE;
-use super::{Queue, during, tag};
+use super::{Queue, attempts, during, tag};
 use crate::rates::microseconds;
 use crate::shares::Plan;
-use crate::{BrokerError, Delivery, SLACK};
+use crate::{Begun, BrokerError, Delivery, SLACK};
 
 /// The most that one call takes: a few milliseconds of Redis' time, for which nobody else is served. The script
 /// hands twice as many values to one command, of which Lua allows some thousands.
 const MOST: usize = 256;
 
 impl RedisConsumer {
-    pub(super) async fn take(&self, want: usize) -> Result<Vec<Delivery>, BrokerError> {
+    pub(super) async fn take(&self, want: usize, begun: &Begun) -> Result<Vec<Delivery>, BrokerError> {
         let want = want.min(MOST);
         if want == 0 {
             return Ok(Vec::new());
@@ -30,7 +30,7 @@ impl RedisConsumer {
         }
         let (lists, limits) = (in_order(&queues, plan.quotas.is_none()), self.intake.limits());
         let taking = self.under_way.begin(want);
-        let mut call = RECEIVE.call(4 + 5 * queues.len() + lists.len());
+        let mut call = RECEIVE.call(5 + 5 * queues.len() + lists.len());
         call.arg(self.keys.leases())
             .arg(self.keys.celery().unacked())
             .arg(self.keys.celery().unacked_index())
@@ -41,6 +41,7 @@ impl RedisConsumer {
         for (_, list) in &lists {
             call.arg(list);
         }
+        call.arg(self.keys.begun(&self.worker));
         call.arg(&self.worker).arg(&self.tag_prefix).arg(want).arg(taking.first());
         call.arg(microseconds(SLACK)).arg(queues.len()).arg(limits.len());
         for (at, queue) in queues.iter().enumerate() {
@@ -56,6 +57,7 @@ impl RedisConsumer {
         for (at, _) in &lists {
             call.arg(at + 1);
         }
+        call.arg(attempts::written(&begun.tags)).arg(begun.places);
         match self.connection.run(call).await.map_err(during("receive messages"))? {
             Value::Array(taken) => {
                 let mut taken = taken.into_iter();
@@ -83,9 +85,10 @@ impl RedisConsumer {
             counts[at] += messages.len();
             for message in messages {
                 let Value::BulkString(raw) = message else { continue };
-                let sequence = first + deliveries.len() as u64;
+                let tag = tag::tag(queue, first + deliveries.len() as u64);
+                self.weights.add(tag, &raw);
                 deliveries.push(Delivery {
-                    tag: tag::tag(queue, sequence),
+                    tag,
                     queue,
                     counted: counted == Some(Value::Int(1)),
                     envelope: Envelope::from_redis(&raw),

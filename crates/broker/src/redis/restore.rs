@@ -8,11 +8,11 @@ use redis::Value;
 
 use super::keys::Keys;
 use super::scripts::RESTORE;
-use super::{Queue, attempts, during, message_of, tag};
+use super::{Queue, attempts, during, message_of, tag, weigh};
 use crate::lost::End;
 use crate::{BrokerError, Worker, message};
 
-/// How many messages one script puts back. The worker's lease was ended for good before, so that it makes no
+/// How many messages one script puts back, at most. The worker's lease was ended for good before, so that it makes no
 /// difference whether all go at once.
 const BATCH: usize = 64;
 
@@ -41,9 +41,9 @@ pub(super) async fn restore(
     for queue in &queues {
         ask.cmd("SMEMBERS").arg(&queue.held);
     }
-    ask.cmd("GET").arg(keys.started(&worker.incarnation));
+    ask.cmd("MGET").arg(keys.started(&worker.incarnation)).arg(keys.begun(&worker.incarnation));
     let (held, started) = read(connection, &ask).await?;
-    let started = attempts::read(started.as_deref());
+    let started = started.iter().flat_map(|note| attempts::read(note.as_deref())).collect();
     let numbered = held.into_iter().enumerate();
     let mut held: Vec<HeldAs> = numbered
         .flat_map(|(queue, numbers)| numbers.into_iter().map(move |number| (number, queue)))
@@ -52,9 +52,15 @@ pub(super) async fn restore(
     held.sort_unstable_by(|one, other| other.cmp(one));
 
     let of = Ended { worker, queues, started, how };
-    let mut restored = put_back(connection, keys, &of, held.get(..BATCH).unwrap_or(&held)).await?;
-    for batch in held.get(BATCH..).unwrap_or_default().chunks(BATCH) {
-        restored += put_back(connection, keys, &of, batch).await?;
+    let prefix = tag::prefix(&worker.incarnation);
+    let tags: Vec<_> = held.iter().map(|(number, _)| format!("{prefix}{number}")).collect();
+    let (mut held, mut tags) = (held.as_slice(), tags.as_slice());
+    let mut restored = 0;
+    let batches = weigh::batches(connection, keys, tags, BATCH).await?;
+    // A worker that holds nothing is forgotten by a batch of nothing.
+    for count in if batches.is_empty() { vec![0] } else { batches } {
+        restored += put_back(connection, keys, &of, (&held[..count], &tags[..count])).await?;
+        (held, tags) = (&held[count..], &tags[count..]);
     }
     Ok(restored)
 }
@@ -63,7 +69,7 @@ pub(super) async fn restore(
 async fn read(
     connection: &Connection,
     ask: &redis::Pipeline,
-) -> Result<(Vec<Vec<u64>>, Option<String>), BrokerError> {
+) -> Result<(Vec<Vec<u64>>, Vec<Option<String>>), BrokerError> {
     let doing = "read what a worker held";
     let mut answers: Vec<Value> = connection.query_all(ask).await.map_err(during(doing))?;
     let read = || {
@@ -78,14 +84,10 @@ async fn put_back(
     connection: &Connection,
     keys: &Keys,
     Ended { worker, queues, started, how }: &Ended<'_>,
-    batch: &[HeldAs],
+    (batch, tags): (&[HeldAs], &[String]),
 ) -> Result<usize, BrokerError> {
-    let prefix = tag::prefix(&worker.incarnation);
     let mut read = redis::cmd("HMGET");
-    read.arg(keys.celery().unacked());
-    for (number, _) in batch {
-        read.arg(format!("{prefix}{number}"));
-    }
+    read.arg(keys.celery().unacked()).arg(tags);
     let entries: Vec<Option<Vec<u8>>> = if batch.is_empty() {
         Vec::new()
     } else {
@@ -93,14 +95,15 @@ async fn put_back(
     };
 
     let now = Timestamp::now();
-    let mut call = RESTORE.call(6 + 2 * queues.len());
+    let mut call = RESTORE.call(7 + 2 * queues.len());
     call.arg(keys.leases()).arg(keys.workers());
     call.arg(keys.celery().unacked()).arg(keys.celery().unacked_index());
     call.arg(keys.done(&worker.incarnation)).arg(keys.started(&worker.incarnation));
+    call.arg(keys.begun(&worker.incarnation));
     for queue in queues {
         call.arg(&queue.held).arg(keys.consumers(&queue.name.name));
     }
-    call.arg(&worker.incarnation).arg(prefix);
+    call.arg(&worker.incarnation).arg(tag::prefix(&worker.incarnation));
     for ((number, queue), entry) in batch.iter().zip(entries) {
         let place = &queues[*queue];
         let raw = message_of(entry.unwrap_or_default(), &place.tail);

@@ -67,29 +67,47 @@ impl Revocations for RedisRevocations {
     }
 
     async fn load(&self, since: Option<ReadUntil>) -> Result<Revoked, BrokerError> {
-        let doing = "read what is revoked";
+        // Scores say until when a revocation is kept. What is added from now on is read by the next call.
+        let kept = i64::try_from(milliseconds(REVOKED_FOR)).unwrap_or(i64::MAX);
+        let from = match since {
+            Some(ReadUntil(time)) => time.saturating_add(kept),
+            None => self.read(i64::MAX).await?.now + 1,
+        };
+        let mut read = self.read(from).await?;
+        if since.is_some() && from <= read.now {
+            // The last reading is longer ago than anything is kept.
+            read = self.read(read.now + 1).await?;
+        }
+        Ok(Revoked {
+            ids: read.ids,
+            stamps: read.stamps.iter().filter_map(|stamp| parts(stamp)).collect(),
+            until: ReadUntil(read.now - OVERLAP_MS),
+        })
+    }
+}
+
+/// What one reading has found.
+struct Read {
+    /// When it was, in ms of Redis' clock.
+    now: i64,
+    ids: Vec<String>,
+    stamps: Vec<String>,
+}
+
+impl RedisRevocations {
+    /// Reads what is kept for at least so long. In one round trip, since every worker does it every second.
+    async fn read(&self, from: i64) -> Result<Read, BrokerError> {
         let mut ask = redis::pipe();
         ask.cmd("GET").arg(self.keys.schema());
         ask.cmd("TIME");
-        let (schema, (seconds, microseconds)): (Option<u64>, (i64, i64)) =
-            self.connection.query_all(&ask).await.map_err(during(doing))?;
-        known_schema(schema.unwrap_or(SCHEMA))?;
-        let now = seconds * 1000 + microseconds / 1000;
-        // Scores say until when a revocation is kept. What is added from now on is read by the next call.
-        let kept = i64::try_from(milliseconds(REVOKED_FOR)).unwrap_or(i64::MAX);
-        let from = since.map_or(0, |ReadUntil(time)| time.saturating_add(kept)).max(now + 1);
         // No script: handing so many members through Lua takes Redis three times as long.
-        let mut read = redis::pipe();
         for key in [self.keys.revoked(), self.keys.revoked_stamps()] {
-            read.cmd("ZRANGEBYSCORE").arg(key).arg(from).arg("+inf");
+            ask.cmd("ZRANGEBYSCORE").arg(key).arg(from).arg("+inf");
         }
-        let (ids, stamps): (Vec<String>, Vec<String>) =
-            self.connection.query_all(&read).await.map_err(during(doing))?;
-        Ok(Revoked {
-            ids,
-            stamps: stamps.iter().filter_map(|stamp| parts(stamp)).collect(),
-            until: ReadUntil(now - OVERLAP_MS),
-        })
+        let (schema, (seconds, microseconds), ids, stamps): (Option<u64>, (i64, i64), _, _) =
+            self.connection.query_all(&ask).await.map_err(during("read what is revoked"))?;
+        known_schema(schema.unwrap_or(SCHEMA))?;
+        Ok(Read { now: seconds * 1000 + microseconds / 1000, ids, stamps })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::PoisonError;
 
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use super::effects::{Routes, mark, plain_record};
 use super::parking::Entry;
 use super::scripts::{SETTLE, SETTLE_EFFECTS};
 use super::table::Table;
+use super::weigh::moves;
 use super::{Queue, during, message_of, tag};
 use crate::dead_letter::bury;
 use crate::{BrokerError, Disposition, Refusal, Settled, Settlement, Tag, message};
@@ -30,12 +32,56 @@ struct Writable<'a> {
 
 impl RedisConsumer {
     pub(super) async fn settle_all(&self, batch: &[Settlement]) -> Result<Vec<Settled>, BrokerError> {
-        let mut settled = Vec::with_capacity(batch.len());
-        while settled.len() < batch.len() {
-            let rest = &batch[settled.len()..];
-            let part = &rest[..fitting_effects(rest)];
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.fitting_effects(batch) < batch.len() {
+            return self.settle_apart(batch).await;
+        }
+        self.settle_parts(batch, std::slice::from_ref(&(0..batch.len()))).await
+    }
+
+    /// Settles a batch by more than one script. What is requeued comes last, and of that the last part first: what is
+    /// pushed last is served first.
+    async fn settle_apart(&self, batch: &[Settlement]) -> Result<Vec<Settled>, BrokerError> {
+        let (back, gone): (Vec<_>, Vec<_>) =
+            (0..batch.len()).partition(|at| batch[*at].disposition == Disposition::Requeue);
+        let places = [gone.as_slice(), &back].concat();
+        let batch: Vec<_> = places.iter().map(|at| batch[*at].clone()).collect();
+        let mut parts = self.parts(&batch, 0..gone.len());
+        parts.extend(self.parts(&batch, gone.len()..batch.len()).into_iter().rev());
+        let settled = self.settle_parts(&batch, &parts).await?;
+        let mut answers: Vec<_> = places.into_iter().zip(settled).collect();
+        answers.sort_unstable_by_key(|(at, _)| *at);
+        Ok(answers.into_iter().map(|(_, settled)| settled).collect())
+    }
+
+    /// Cuts this range of a batch into what one script settles.
+    fn parts(&self, batch: &[Settlement], mut range: Range<usize>) -> Vec<Range<usize>> {
+        let mut parts = Vec::new();
+        while !range.is_empty() {
+            let end = range.start + self.fitting_effects(&batch[range.clone()]);
+            parts.push(range.start..end);
+            range.start = end;
+        }
+        parts
+    }
+
+    /// Settles the parts of a batch in their order. The answers stand in the order of the batch.
+    async fn settle_parts(
+        &self,
+        batch: &[Settlement],
+        parts: &[Range<usize>],
+    ) -> Result<Vec<Settled>, BrokerError> {
+        let mut settled = vec![None; batch.len()];
+        for range in parts {
+            let part = &batch[range.clone()];
             match self.settle_part(part).await {
-                Ok(answers) => settled.extend(self.recall(part, answers)),
+                Ok(answers) => {
+                    for (at, answer) in range.clone().zip(self.recall(part, answers)) {
+                        settled[at] = Some(answer);
+                    }
+                }
                 Err(error) => {
                     self.remember(batch, &settled);
                     return Err(error);
@@ -45,7 +91,8 @@ impl RedisConsumer {
         // From now on the caller knows: nothing of this batch is asked for again.
         let marks = batch.iter().filter_map(mark);
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).extend(marks);
-        Ok(settled)
+        // A script answers for each.
+        Ok(settled.into_iter().map(|settled| settled.unwrap_or(Settled::Lost)).collect())
     }
 
     async fn settle_part(&self, part: &[Settlement]) -> Result<Vec<Settled>, BrokerError> {
@@ -176,11 +223,9 @@ impl RedisConsumer {
 
     /// The messages that go somewhere, read back from the server: the worker has only what it needs to run them.
     async fn messages(&self, part: &[Writable<'_>]) -> Result<HashMap<Tag, Vec<u8>>, BrokerError> {
-        let moved = |settlement: &&Settlement| {
-            !matches!(settlement.disposition, Disposition::Keep | Disposition::Ack | Disposition::Acked)
-        };
         let settlements = part.iter().map(|writable| writable.settlement);
-        let tags: Vec<_> = settlements.filter(moved).map(|settlement| settlement.tag).collect();
+        let moved = settlements.filter(|settlement| moves(settlement));
+        let tags: Vec<_> = moved.map(|settlement| settlement.tag).collect();
         self.held_messages(&tags).await
     }
 
@@ -204,11 +249,29 @@ impl RedisConsumer {
         Ok(found.collect())
     }
 
+    /// How many of these settlements go into one script.
+    fn fitting_effects(&self, rest: &[Settlement]) -> usize {
+        let bytes = |settlement: &Settlement| {
+            let records = settlement.records.iter().map(|record| record.document.len());
+            let sends = settlement.sends.iter().map(|send| send.message.len());
+            let part = settlement.chord.as_ref().map_or(0, |part| part.member.len());
+            records.sum::<usize>() + sends.sum::<usize>() + part + self.weights.moved(settlement)
+        };
+        let mut effects = 0;
+        let fits = |settlement: &&Settlement| {
+            effects += settlement.starts.len() + settlement.sends.len();
+            effects += settlement.records.len().saturating_sub(1) + usize::from(settlement.chord.is_some());
+            effects <= MAX_EFFECTS
+        };
+        let few = rest.iter().take_while(fits).count().max(1);
+        fitting(rest[..few].iter().map(bytes))
+    }
+
     /// Notes what may have been settled although the caller learns of an error.
-    fn remember(&self, batch: &[Settlement], settled: &[Settled]) {
+    fn remember(&self, batch: &[Settlement], settled: &[Option<Settled>]) {
         let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
-        for (at, settlement) in batch.iter().enumerate() {
-            if !matches!(settled.get(at), Some(Settled::Lost)) {
+        for (settlement, settled) in batch.iter().zip(settled) {
+            if !matches!(settled, Some(Settled::Lost)) {
                 unanswered.insert(settlement.tag, settlement.disposition.clone());
             }
         }
@@ -221,6 +284,9 @@ impl RedisConsumer {
         let read = |(settlement, settled): (&Settlement, Settled)| {
             let before = unanswered.remove(&settlement.tag);
             let same = before.as_ref() == Some(&settlement.disposition);
+            if settled == Settled::Lost || !matches!(settlement.disposition, Disposition::Keep) {
+                self.weights.remove(settlement.tag);
+            }
             if settled == Settled::Lost && same { Settled::Done } else { settled }
         };
         part.iter().zip(answers).map(read).collect()
@@ -261,22 +327,4 @@ fn read_answer(settlement: &Settlement, answer: Value) -> Settled {
         }
         _ => Settled::Lost,
     }
-}
-
-/// How many of these settlements go into one script.
-fn fitting_effects(rest: &[Settlement]) -> usize {
-    let bytes = |settlement: &Settlement| {
-        let records = settlement.records.iter().map(|record| record.document.len());
-        let sends = settlement.sends.iter().map(|send| send.message.len());
-        let part = settlement.chord.as_ref().map_or(0, |part| part.member.len());
-        records.sum::<usize>() + sends.sum::<usize>() + part
-    };
-    let mut effects = 0;
-    let fits = |settlement: &&Settlement| {
-        effects += settlement.starts.len() + settlement.sends.len();
-        effects += settlement.records.len().saturating_sub(1) + usize::from(settlement.chord.is_some());
-        effects <= MAX_EFFECTS
-    };
-    let few = rest.iter().take_while(fits).count().max(1);
-    fitting(rest[..few].iter().map(bytes))
 }

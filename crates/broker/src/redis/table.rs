@@ -24,6 +24,11 @@ impl Table {
     pub(super) fn unknown(queues: Vec<Queue>) -> Self {
         Self { queues, version: UNKNOWN }
     }
+
+    /// Of the intake whose queues these are; `None` before they are written down.
+    pub(super) fn version(&self) -> Option<u64> {
+        Some(self.version).filter(|version| *version != UNKNOWN)
+    }
 }
 
 impl RedisConsumer {

@@ -1,5 +1,6 @@
 //! The broker on Redis conforms, and does what only it has to.
 
+mod bounds;
 mod celery;
 mod effects;
 mod faults;

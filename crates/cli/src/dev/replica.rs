@@ -23,6 +23,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Between two looks at whether the worker is ready, and the most that one may take.
 const PROBE: Duration = Duration::from_millis(100);
 
+/// Between two looks at a worker that was ready: an idle one has nothing else to do.
+const PROBE_READY: Duration = Duration::from_secs(1);
+
 /// A replica.
 #[derive(Debug, Clone)]
 pub struct Replica {
@@ -167,10 +170,16 @@ impl Replica {
     }
 
     async fn probe(&self, state: &State) {
+        let mut looked = tokio::time::Instant::now();
         loop {
-            let ready = tokio::time::timeout(PROBE, ready(&self.address_file())).await;
-            let ready = matches!(ready, Ok(Ok(true)));
-            state.update(self.pool, self.index, |replica| replica.ready = ready && replica.worker.is_some());
+            let mut was_ready = false;
+            state.update(self.pool, self.index, |replica| was_ready = replica.ready);
+            if !was_ready || looked.elapsed() >= PROBE_READY {
+                looked = tokio::time::Instant::now();
+                let ready = tokio::time::timeout(PROBE, ready(&self.address_file())).await;
+                let ready = matches!(ready, Ok(Ok(true)));
+                state.update(self.pool, self.index, |it| it.ready = ready && it.worker.is_some());
+            }
             tokio::time::sleep(PROBE).await;
         }
     }

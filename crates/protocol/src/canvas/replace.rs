@@ -7,7 +7,7 @@ use super::freeze::Ids;
 use super::options::{CHORD, GROUP_ID, GROUP_INDEX, LINK, LINK_ERROR, Options, ROOT_ID, list};
 use super::plan::Plan;
 use super::signature::{Kind, Signature};
-use super::{CanvasError, FollowUps, Partial, Sender};
+use super::{CanvasError, FollowUps, MAX_BYTES, Partial, Sender};
 use crate::json::quote;
 use crate::message::Message;
 
@@ -27,6 +27,11 @@ pub fn replaced(parent: &Message, signature: &str, sender: &Sender<'_>) -> Resul
     }
     let nesting = parent.replaced_task_nesting.saturating_add(1).to_string();
     let embed = parent.follow_ups();
+    // They go to every task at worst.
+    let errbacks = embed.errbacks.map_or(0, str::len).saturating_mul(signature.tasks());
+    if errbacks > MAX_BYTES {
+        return Err(CanvasError::TooLarge);
+    }
     let mut plan = Plan::new(parent, sender, "replaced");
 
     signature = signature.ending_in_one();

@@ -123,7 +123,7 @@ impl Signature {
     }
 
     /// How many tasks it consists of.
-    fn tasks(&self) -> usize {
+    pub(super) fn tasks(&self) -> usize {
         match &self.kind {
             Kind::Task => 1,
             Kind::Group(tasks) | Kind::Chain(tasks) => tasks.iter().map(Self::tasks).sum(),

@@ -113,6 +113,14 @@ fn nothing_is_added_to_no_chord_and_no_group_to_one() {
 }
 
 #[test]
+fn errbacks_of_a_task_are_not_copied_without_end() {
+    let errback = task(&"e".repeat(1 << 20), "");
+    let message = following(&format!(r#"{{"errbacks": [{errback}]}}"#));
+    let steps = several("chain", "", &vec![task("a", ""); 300]);
+    assert_eq!(replaced(&message, &steps, &sender("tag")).unwrap_err(), CanvasError::TooLarge);
+}
+
+#[test]
 fn a_delivery_that_comes_again_replaces_its_task_by_the_same_tasks() {
     let group = several("group", "", &[task("a", ""), task("b", "")]);
     let made = |delivery| replaced(&following("{}"), &group, &sender(delivery)).unwrap();

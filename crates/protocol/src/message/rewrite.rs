@@ -1,9 +1,17 @@
 //! A message whose task is called again with other arguments: everything else in it stays as it came.
 
+use bytes::Bytes;
+use rsa::rand_core::CryptoRngCore;
+
 use super::Message;
 use crate::envelope::Envelope;
 use crate::json::{self, Object, quote};
 use crate::repr;
+use crate::signed::{self, NotSigned, Signer};
+
+/// What a new body is said to be, and how it is encoded.
+const JSON: &str = "application/json";
+const ENCODING: &str = "utf-8";
 
 /// Arguments that a task is to have from now on, as JSON texts: an array and an object. What is absent stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,13 +29,14 @@ impl Arguments {
     }
 }
 
-/// A body with other arguments than the one that came. It is plain JSON, whatever that was: its form can be written by
-/// everybody, and a signature by its sender alone.
+/// A body with other arguments than the one that came. It is plain JSON, whatever that was, or JSON that is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewBody {
     json: String,
     argsrepr: String,
     kwargsrepr: String,
+    /// The same, signed.
+    signed: Option<Bytes>,
 }
 
 impl Message {
@@ -48,17 +57,25 @@ impl Message {
             None => json::array([args, kwargs, json::elements(text.as_bytes()).ok()?.get(2)?]),
         };
         // A client has most often called it by `delay`, whose arguments are a tuple.
-        Some(NewBody { json, argsrepr: repr::tuple(args), kwargsrepr: repr::safe(kwargs) })
+        Some(NewBody { json, argsrepr: repr::tuple(args), kwargsrepr: repr::safe(kwargs), signed: None })
     }
 }
 
 impl NewBody {
+    /// Signs it.
+    pub fn sign(&mut self, signer: &Signer, random: &mut impl CryptoRngCore) -> Result<(), NotSigned> {
+        let form = [JSON, ENCODING];
+        self.signed = Some(signer.body(self.json.as_bytes(), form, random)?);
+        Ok(())
+    }
+
     /// Takes the place of a message's body.
     pub fn put_in(&self, envelope: &mut Envelope) {
-        let Self { json, argsrepr, kwargsrepr } = self;
-        envelope.body = json.clone().into();
-        envelope.content_type = Some("application/json".to_owned());
-        envelope.content_encoding = Some("utf-8".to_owned());
+        let Self { json, argsrepr, kwargsrepr, signed } = self;
+        envelope.body = signed.clone().unwrap_or_else(|| json.clone().into());
+        let content_type = if signed.is_some() { signed::CONTENT_TYPE } else { JSON };
+        envelope.content_type = Some(content_type.to_owned());
+        envelope.content_encoding = Some(ENCODING.to_owned());
         envelope.headers = envelope.headers.without(&["compression"]);
         for (name, text) in [("argsrepr", argsrepr), ("kwargsrepr", kwargsrepr)] {
             if envelope.headers.get(name).is_some() {
@@ -105,6 +122,22 @@ mod tests {
         );
         message.with_arguments(&arguments(None, Some(r#"{"b": 2}"#))).unwrap().put_in(&mut envelope);
         assert!(envelope.body.starts_with(br#"[[1], {"b": 2}, {"callbacks""#));
+    }
+
+    #[test]
+    fn a_new_body_may_be_signed() {
+        use petiole_testkit::signer::{CERTIFICATE, KEY};
+
+        let (mut envelope, message) = message(r#"{"task": "t", "id": "i"}"#, "[[1], {}, {}]");
+        let mut body = message.with_arguments(&arguments(Some("[2]"), None)).unwrap();
+        let signer = Signer::read(KEY.as_bytes(), CERTIFICATE.as_bytes(), signed::Digest::default()).unwrap();
+        body.sign(&signer, &mut signed::OsRng).unwrap();
+        body.put_in(&mut envelope);
+        let mut certificates = signed::Certificates::default();
+        certificates.add_pem(CERTIFICATE.as_bytes()).unwrap();
+        let accept = Accept::of(["auth"], Some(&certificates.into())).unwrap();
+        let now = "2030-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(accept.read(&envelope, now).unwrap().args(), "[2]");
     }
 
     #[test]

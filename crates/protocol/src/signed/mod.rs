@@ -24,7 +24,7 @@ pub use rsa::rand_core::OsRng;
 pub use signer::{BadSigner, NotSigned, Signer};
 
 /// What a signed body is said to be.
-const CONTENT_TYPE: &str = "application/data";
+pub(crate) const CONTENT_TYPE: &str = "application/data";
 
 /// What stands between the parts.
 const SEPARATOR: &[u8] = b"\0\x01";

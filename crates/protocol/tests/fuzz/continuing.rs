@@ -1,8 +1,8 @@
 //! Canvases that nobody meant: what follows a task is a few messages that say whose they are, or an error.
 
-use petiole_protocol::canvas::{self, FollowUps, SavedGroup, Sender, Target};
+use petiole_protocol::canvas::{self, CanvasError, FollowUps, SavedGroup, Sender, Target};
 use petiole_protocol::envelope::Envelope;
-use petiole_protocol::json::Object;
+use petiole_protocol::json::{self, Object};
 use petiole_protocol::message::Message;
 use petiole_protocol::record::Exception;
 
@@ -44,6 +44,42 @@ fn any_canvas_goes_on_or_fails_its_task() {
                 error.to_string()
             }
         }
+    });
+}
+
+#[test]
+fn any_signature_replaces_a_task_or_is_added_to_its_chord_or_fails_it() {
+    crate::fuzz("replaced", seeds::canvases(), |bytes| {
+        let envelope = Envelope {
+            headers: Object::read(HEADERS).unwrap(),
+            content_type: Some("application/json".to_owned()),
+            body: bytes.to_vec().into(),
+            ..Envelope::default()
+        };
+        let Ok(message) = Message::read(&envelope) else { return "no message".to_owned() };
+        let route = |_: &str| Target::Queue("q".to_owned());
+        let sender = Sender {
+            origin: "w@h",
+            delivery: "d",
+            route: &route,
+            inherit_priority: true,
+            extended: true,
+            now: seeds::now(),
+        };
+        // What follows the task is as good a signature as any.
+        let embed = message.follow_ups();
+        let signatures = [embed.callbacks, embed.chain].into_iter().flatten();
+        let signatures = signatures.filter_map(|list| json::elements(list.as_bytes()).ok()).flatten();
+        let Some(signature) = signatures.chain(embed.chord).next() else { return "no signature".to_owned() };
+        let told = |made: Result<FollowUps, CanvasError>| match made {
+            Ok(follow_ups) => sent(&follow_ups),
+            Err(error) => {
+                let _ = error.exception();
+                error.to_string()
+            }
+        };
+        let replaced = told(canvas::replaced(&message, signature, &sender));
+        format!("{replaced} and {}", told(canvas::added_to_chord(&message, [signature], &sender)))
     });
 }
 

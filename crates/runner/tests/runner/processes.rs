@@ -126,6 +126,7 @@ fn what_a_process_says_of_its_progress_is_passed_on() {
     let held = Held::new(rig.folder.path(), "held");
     let script = r#"echo '{"state": "A"}' > "$PETIOLE_PROGRESS"; "#;
     rig.send(&ToRunner::Start(sh(7, &format!("{script}{}", held.script()))), b"");
+    rig.started(7);
     let (frame, line) = rig.receive();
     assert_eq!((frame, &line[..]), (FromRunner::Progress { process: 7 }, &b"{\"state\": \"A\"}\n"[..]));
     rig.send(&ToRunner::Signal { process: 7, signal: Signal::SIGKILL as i32 }, b"");

@@ -14,8 +14,8 @@ use petiole_broker::redis::{
     RedisMailbox, RedisRevocations, Timeouts,
 };
 use petiole_broker::{
-    Address, Attempts, Delivery, Inspector, Intake, LEASE, Lease, Mailbox, Node, Parking, QueueName, Rates,
-    Revocations, Worker, message,
+    Address, Attempts, Begun, Delivery, Inspector, Intake, LEASE, Lease, Mailbox, Node, Parking, QueueName,
+    Rates, Revocations, Worker, message,
 };
 use petiole_protocol::keys::{self, BrokerKeys};
 use petiole_results::memory::MemoryStore;
@@ -32,8 +32,8 @@ struct Settling(Committer);
 
 #[async_trait]
 impl Consumer for Settling {
-    async fn receive(&self, want: usize) -> Result<Vec<Delivery>, BrokerError> {
-        self.0.consumer.receive(want).await
+    async fn receive_for(&self, want: usize, begun: &Begun) -> Result<Vec<Delivery>, BrokerError> {
+        self.0.consumer.receive_for(want, begun).await
     }
 
     async fn wait(&self) {
@@ -317,6 +317,7 @@ macro_rules! apart {
                 follow_ups::a_message_that_cannot_be_made_a_retry_is_given_up,
                 chord::the_last_part_holds_its_message_until_the_body_is_sent,
                 chord::a_chord_of_one_is_complete_at_once,
+                chord::a_part_is_counted_with_what_it_adds,
                 chord::parts_of_one_batch_complete_once,
                 chord::two_finishers_at_once_complete_once,
                 chord::a_part_that_is_delivered_twice_counts_once,
@@ -357,6 +358,29 @@ async fn what_is_asked_again_without_an_answer_is_sent_once() {
     assert_eq!(settled.unwrap(), [Settled::Done]);
     assert_eq!(subject.waiting("print", 0).await.unwrap().len(), 1);
     assert!(subject.document("1").await.unwrap().is_some());
+}
+
+/// What is added could end, and complete the chord, before the part that has added it was counted.
+#[tokio::test]
+async fn a_part_is_counted_before_what_it_adds_is_sent() {
+    let subject = in_memory().await;
+    let queue = petiole_broker::conformance::queue("mail");
+    let worker = Worker { incarnation: "a".to_owned(), ..Worker::default() };
+    let intake = Intake::strict(std::slice::from_ref(&queue));
+    let member = subject.register(worker, intake).await.unwrap();
+    subject.publish(&queue, &petiole_broker::conformance::message("1", 0)).await.unwrap();
+    let held = member.consumer.receive(1).await.unwrap();
+    let mut part = petiole_broker::conformance::part("g", "1", 0, "a", CLAIM);
+    part.adds = vec!["2".to_owned()];
+    let nowhere =
+        petiole_broker::Target::Exchange { exchange: "nobody's".to_owned(), routing_key: "none".to_owned() };
+    let mut sends = vec![petiole_broker::conformance::send("mail", "2", 0)];
+    sends[0].to = nowhere;
+    let settlement =
+        Settlement { chord: Some(part.clone()), sends, ..Settlement::new(held[0].tag, Disposition::Ack) };
+    let settled = member.consumer.settle(&[settlement]).await.unwrap();
+    assert!(matches!(settled[..], [Settled::Refused(_)]), "{settled:?}");
+    assert_eq!(subject.store().chord_parts("g").await.unwrap().members, [part.member]);
 }
 
 #[tokio::test]

@@ -132,7 +132,7 @@ mod tests {
         for payload in ["", "null", "[null, null]"] {
             assert_eq!(by_payload(payload), again(None, None), "{payload}");
         }
-        assert_eq!(by_payload(r#"[[NaN], null]"#), again(Some("[NaN]"), None));
+        assert_eq!(by_payload("[[NaN], null]"), again(Some("[NaN]"), None));
         assert_eq!(by_payload(r#"[null, {"a": 1}]"#), again(None, Some(r#"{"a": 1}"#)));
         assert_eq!(by_text(r#"{"retry": {}}"#), again(None, None));
         assert_eq!(by_text(r#"{"retry": {"args": [1], "kwargs": {}}}"#), again(Some("[1]"), Some("{}")));

@@ -61,6 +61,20 @@ fn instants(limits: Limits, since: Instant) -> impl Iterator<Item = (Limit, Inst
 }
 
 impl Runs {
+    /// Whether [`Self::tick`] may have something to do soon, or something else that only time brings.
+    pub fn depend_on_time(&self) -> bool {
+        let lacking = match &self.executor {
+            Executor::Exec(_) => false,
+            Executor::Serve(serve) => serve.lacks_handlers(),
+        };
+        lacking || !self.attempts.is_empty()
+    }
+
+    /// When [`Self::tick`] has something to do at the latest.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
     /// A limit has passed: the attempt is asked to end, or killed.
     pub(super) fn limit(&mut self, attempt: Attempt, limit: Limit, effects: &mut Effects) {
         let Some(run) = self.attempts.get_mut(&attempt) else { return };

@@ -71,7 +71,7 @@ pub struct Runs {
     attempts: HashMap<Attempt, Run>,
     /// How many of the attempts have started.
     started: usize,
-    /// How many have ever.
+    /// How many have ever, of which the broker did not know before.
     starts: u64,
     unnoted: Unnoted,
     waiting: VecDeque<Attempt>,
@@ -169,9 +169,18 @@ impl Runs {
 
     /// Takes admitted work.
     pub fn take(&mut self, tag: Tag, work: Box<Work>, now: Instant, effects: &mut Effects) {
+        let note = if work.message.redelivered { Note::Needed } else { Note::Later };
+        self.take_as(note, tag, work, now, effects);
+    }
+
+    /// The same of work of which the broker knows already that it begins.
+    pub fn take_noted(&mut self, tag: Tag, work: Box<Work>, now: Instant, effects: &mut Effects) {
+        self.take_as(Note::Written, tag, work, now, effects);
+    }
+
+    fn take_as(&mut self, note: Note, tag: Tag, work: Box<Work>, now: Instant, effects: &mut Effects) {
         let attempt = self.next;
         self.next += 1;
-        let note = if work.message.redelivered { Note::Needed } else { Note::Later };
         let run = Run {
             tag,
             work,
@@ -296,17 +305,14 @@ impl Runs {
         }
     }
 
-    /// When [`Self::tick`] has something to do at the latest.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.next()
-    }
-
     fn started(&mut self, attempt: Attempt, now: Instant, effects: &mut Effects) {
         let Some(run) = self.attempts.get_mut(&attempt) else { return };
         let State::Given { process } = run.state else { return };
         run.state = State::Started { process, soft: false, hard: false };
         self.started += 1;
-        self.starts += 1;
+        if run.note != Note::Written {
+            self.starts += 1;
+        }
         run.since = now;
         self.deadlines.set(attempt, run.work.limits, now);
         if self.tells_starts {

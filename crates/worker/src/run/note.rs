@@ -1,9 +1,13 @@
 //! What the broker is told of attempts that begin, so that those are counted that take their worker down.
 //!
 //! ```text
-//!   delivered for the first time  ───────────────────> given ──> started, noted while it runs
-//!   delivered before              ──> noted ──written──> given ──> started
+//!   there is a place for it       ──────────────────────> given ──> started, noted when it was taken
+//!   delivered for the first time  ──────────────────────> given ──> started, noted while it runs
+//!   delivered before              ──> noted ──written───> given ──> started
 //! ```
+//!
+//! A message for which there is a place when messages are asked for begins by being taken: that it does is written with
+//! the taking. What waits here first begins some time later, when there may be no round trip to tell of it.
 //!
 //! A message that has come back may be the one that took its last worker down, and may do it again in its first
 //! millisecond: it begins only when the broker knows of it. For all others that would cost a round trip each. While it
@@ -33,7 +37,7 @@ pub(super) struct Unnoted {
 }
 
 impl Runs {
-    /// How many attempts have started so far.
+    /// How many attempts have started so far of which the broker did not know before.
     pub fn starts(&self) -> u64 {
         self.starts
     }
@@ -60,7 +64,18 @@ impl Runs {
                 self.unnoted.under_way.push(attempt);
             }
         }
+        self.begun()
+    }
+
+    /// The deliveries that have begun, or begin as soon as they are noted.
+    pub fn begun(&self) -> Vec<Tag> {
         self.attempts.values().filter(|run| run.begins()).map(|run| run.tag).collect()
+    }
+
+    /// How many messages would begin at once if they came now.
+    pub fn places(&self) -> usize {
+        let noting = self.unnoted.new.len() + self.unnoted.under_way.len();
+        self.executor.free().saturating_sub(self.waiting.len() + noting)
     }
 
     /// The broker knows what [`Self::note`] has said.

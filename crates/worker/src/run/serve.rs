@@ -213,8 +213,8 @@ impl Serve {
 
     /// How many runs would begin at once if they were given now.
     pub(super) fn places(&self) -> usize {
-        let connected = self.handlers.values().filter(|handler| handler.peer.is_some());
-        connected.map(|handler| handler.concurrency.saturating_sub(handler.given)).sum()
+        let taking = self.handlers.values().filter(|handler| handler.peer.is_some() && !handler.leaving);
+        taking.map(|handler| handler.concurrency.saturating_sub(handler.given)).sum()
     }
 
     /// A run of this handler has ended.
@@ -300,6 +300,11 @@ impl Serve {
     /// How many handlers there are that were not told to end.
     fn staying(&self) -> usize {
         self.handlers.values().filter(|handler| !handler.leaving).count()
+    }
+
+    /// Whether some are to be started, now or later.
+    pub(super) fn lacks_handlers(&self) -> bool {
+        self.runner.is_some() && self.staying() < self.needed()
     }
 
     fn needed(&self) -> usize {

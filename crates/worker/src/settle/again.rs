@@ -35,7 +35,7 @@ impl Settle {
         let document = Document::retry(&message.id, why.as_ref()).children(Some(&itself));
         let document = self.document(document, message, work.queue);
         let record = self.wanted(&work).then(|| self.record(&message.id, document, Precedence::Progress));
-        let retries = message.retries.saturating_add(1);
+        let (retries, own) = (message.retries.saturating_add(1), body.is_some());
         let settlement = match (&work.raw, fate) {
             // Its message was given up when it started: a copy goes on.
             (Some(raw), Disposition::Acked) => {
@@ -46,7 +46,7 @@ impl Settle {
             _ => Settlement::new(tag, Disposition::Retry { until, retries, body }),
         };
         let verdict = Verdict::Retried(why.unwrap_or_else(|| Exception::retry("Retry")));
-        (settlement.with_records(record).into(), verdict)
+        (Step { own, ..settlement.with_records(record).into() }, verdict)
     }
 
     /// A message that was given up when its task started, and is wanted back.

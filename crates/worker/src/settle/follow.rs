@@ -185,7 +185,7 @@ impl Settle {
         }
         settlement.sends.extend(sends.into_iter().map(outgoing));
         settlement.chord = self.next_part(&ending);
-        Step { settlement, ending: Some(ending) }
+        Step { settlement, ending: Some(ending), own: true }
     }
 
     fn next_part(&self, ending: &Ending) -> Option<ChordPart> {
@@ -231,7 +231,7 @@ impl Settle {
     fn next(&self, ending: Box<Ending>) -> Next {
         let mut settlement = ending.settlement();
         settlement.chord = self.next_part(&ending);
-        Next::Step(Box::new(Step { settlement, ending: Some(ending) }))
+        Next::Step(Box::new(Step { settlement, ending: Some(ending), own: true }))
     }
 
     /// The broker cannot write what was to be written: the task has failed by it, and so has what it added to its chord,

@@ -108,7 +108,7 @@ fn next(next: Next) -> Step {
 
 #[test]
 fn a_task_without_follow_ups_is_settled_by_one_commit() {
-    let Step { settlement, ending } = success(work("", "", Task::default()), "3");
+    let Step { settlement, ending, .. } = success(work("", "", Task::default()), "3");
     assert!(ending.is_none());
     assert_eq!(settlement.disposition, Disposition::Ack);
     assert_eq!(status(&settlement.records[0]), ("1", "SUCCESS"));
@@ -193,7 +193,7 @@ fn a_canvas_that_cannot_be_read_fails_its_task() {
 
 #[test]
 fn the_part_that_completes_a_chord_sends_its_body_and_is_acknowledged_with_it() {
-    let Step { settlement, ending } = success(in_chord(), "3");
+    let Step { settlement, ending, .. } = success(in_chord(), "3");
     assert_eq!(settlement.chord.as_ref().unwrap().member, r#"[1, "1", "SUCCESS", 3]"#);
     assert_eq!(settlement.disposition, Disposition::Ack);
     let Next::Join(ending, complete) =
@@ -202,7 +202,7 @@ fn the_part_that_completes_a_chord_sends_its_body_and_is_acknowledged_with_it() 
         panic!("the header is read first");
     };
     let joined = Joined::Values(vec!["3".to_owned(), "4".to_owned()]);
-    let Step { settlement, ending } = next(settle().joined(ending, complete, &joined, NOW));
+    let Step { settlement, ending, .. } = next(settle().joined(ending, complete, &joined, NOW));
     assert_eq!(sent(&settlement), [("b".to_owned(), "[[3, 4]]".to_owned())]);
     assert_eq!(settlement.finish, Some(claim()));
     assert_eq!((settlement.chord, settlement.disposition), (None, Disposition::Ack));
@@ -230,13 +230,13 @@ fn who_loses_the_claim_gives_the_message_up_without_a_body() {
 #[test]
 fn what_cannot_be_sent_fails_its_task_and_then_nothing_more_is_sent() {
     let link = format!(r#""callbacks": [{}], "errbacks": [{}]"#, signature("b", "2"), signature("c", "3"));
-    let Step { settlement, ending } = success(work(&link, "", Task::default()), "3");
+    let Step { settlement, ending, .. } = success(work(&link, "", Task::default()), "3");
     assert_eq!(settlement.sends.len(), 1);
     let refused = || Settled::Refused(Refusal::WrongKey("k".to_owned()));
-    let Step { settlement, ending } = next(settle().answered(ending.unwrap(), refused(), NOW));
+    let Step { settlement, ending, .. } = next(settle().answered(ending.unwrap(), refused(), NOW));
     assert_eq!(status(&settlement.records[0]), ("1", "FAILURE"));
     assert_eq!(sent(&settlement), [("3".to_owned(), r#"["1"]"#.to_owned())]);
-    let Step { settlement, ending } = next(settle().answered(ending.unwrap(), refused(), NOW));
+    let Step { settlement, ending, .. } = next(settle().answered(ending.unwrap(), refused(), NOW));
     assert!(settlement.sends.is_empty() && settlement.disposition == Disposition::Ack);
     assert!(matches!(settle().answered(ending.unwrap(), Settled::Done, NOW), Next::Over));
 }
@@ -375,7 +375,7 @@ fn what_cannot_be_added_to_a_chord_fails_as_its_parts() {
     let added = vec![Bytes::from_static(br#"{"task": "b", "options": {"task_id": "2"}}"#)];
     let (Step { ending, .. }, _) = end(in_chord(), Outcome::Adding(Bytes::from_static(b"3"), added));
     let refused = Settled::Refused(Refusal::WrongKey("k".to_owned()));
-    let Step { settlement, ending } = next(settle().answered(ending.unwrap(), refused, NOW));
+    let Step { settlement, ending, .. } = next(settle().answered(ending.unwrap(), refused, NOW));
     let own = settlement.chord.unwrap();
     assert!(own.member.contains("FAILURE") && own.adds == ["2"], "{own:?}");
     assert_eq!(settlement.disposition, Disposition::Keep);

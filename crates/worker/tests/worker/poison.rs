@@ -39,3 +39,14 @@ async fn what_runs_is_counted_when_its_worker_ends() {
     until("the note", PATIENCE, noted).await.unwrap();
     assert_eq!(lost(&broker).await, Ok(1));
 }
+
+#[tokio::test]
+async fn what_begins_at_once_is_counted_from_its_start_on() {
+    let broker = broker();
+    let worker = Running::start(&broker, "pod-1");
+    let mut runner = worker.runner().await;
+    broker.publish(&queue(), message());
+    // It may take its worker down now.
+    runner.hears("start").await;
+    assert_eq!(lost(&broker).await, Ok(1));
+}

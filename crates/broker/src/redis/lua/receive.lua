@@ -4,11 +4,13 @@
 --
 -- KEYS     1 leases, 2 unacked, 3 unacked_index, 4 the pool's gates, then for each of the Q queues: held set, parked
 --          messages' times, parked messages, list of step 0, lines; then the lists in the order in which they are
---          emptied
+--          emptied; last what has begun
 -- ARGV     1 worker, 2 what stands before the sequence number in its tags, 3 how many to take, 4 the first
 --          sequence number, 5 the slack of limits in µs, 6 Q, 7 how many tasks have a limit; then for each queue: what
 --          follows the message in an entry of unacked, how many its lists give at first, '' for as many as there are;
---          for each limit: task, how far apart its starts are in µs; for each list the number of its queue
+--          for each limit: task, how far apart its starts are in µs; for each list the number of its queue;
+--          last the sequence numbers of what has begun, with blanks between them, and how many of those that are taken
+--          begin at once
 -- Returns  {when the next turn in a line is, in µs from now, -1 for none; then for each list or line that gave
 --          something, once or in pieces: {its queue's number, {the messages}, 1 when their starts are counted}}; they
 --          have the sequence numbers from the first on. 0 when the lease has run out, false when it is lost
@@ -20,11 +22,12 @@ end
 
 local prefix, left, sequence, slack = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local queues, limited = tonumber(ARGV[6]), tonumber(ARGV[7])
-local lists = #KEYS - 4 - 5 * queues
+local lists = #KEYS - 5 - 5 * queues
+local begun, places = ARGV[#ARGV - 1], tonumber(ARGV[#ARGV])
 
--- Redis serves nobody else while messages are copied, so that large ones are taken few at a time: so many bytes are
--- enough for a call. A list gives as many again as it has given, between these bounds, before its messages are weighed.
-local BYTES, LEAST, MOST = 4 * 1024 * 1024, 4, 32
+-- Large messages are taken few at a time: BYTES are enough for a call. A list gives as many again as it has given, between
+-- these bounds, before its messages are weighed.
+local LEAST, MOST = 4, 32
 local bytes = 0
 
 -- Counted by hand: Lua finds the length of a table by searching for its end.
@@ -35,6 +38,10 @@ local function take(queue, messages, counted)
   for at, message in ipairs(messages) do
     local number = tostring(sequence + count)
     local tag = prefix .. number
+    -- One that was lost before is noted first. Text in its body stands behind a backslash.
+    if count < places and not string.find(message, '"petiole-deliveries"', 1, true) then
+      begun = begun .. ' ' .. number
+    end
     entries[2 * count + 1] = tag
     entries[2 * count + 2] = '[' .. message .. tail
     index[2 * count + 1] = seconds
@@ -59,7 +66,8 @@ for queue = 1, queues do
       end
     end
     local messages, next =
-      turns(KEYS[4], lines, KEYS[5 * queue + 1], KEYS[5 * queue + 2], task, limits[task], left, exactly, slack)
+      turns(KEYS[4], lines, KEYS[5 * queue + 1], KEYS[5 * queue + 2], task, limits[task], left, BYTES - bytes,
+        exactly, slack)
     if #messages > 0 then
       take(queue, messages, 1)
     end
@@ -105,6 +113,9 @@ for round = 1, shared and 2 or 1 do
   end
 end
 if count > 0 then
+  if begun ~= '' then
+    redis.call('SET', KEYS[#KEYS], begun)
+  end
   redis.call('HSET', KEYS[2], unpack(entries))
   redis.call('ZADD', KEYS[3], unpack(index))
   for queue, sequences in pairs(held) do

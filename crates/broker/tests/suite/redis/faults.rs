@@ -220,7 +220,7 @@ async fn newer_keys_are_refused() {
 #[tokio::test]
 async fn large_messages_are_taken_few_at_a_time_and_in_their_order() {
     let subject = redis().await;
-    let worker = join(subject.config("a")).await.unwrap();
+    let worker = join(Config { lease: LIMIT, ..subject.config("a") }).await.unwrap();
     let ids: Vec<_> = (0..40).map(|number| format!("{number:03}")).collect();
     for id in &ids {
         let large = message(id, 0).replacen('{', &format!("{{\"padding\": \"{}\", ", "x".repeat(1 << 20)), 1);

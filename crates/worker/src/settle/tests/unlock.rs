@@ -23,7 +23,7 @@ fn unlocked(decision: Decision, retries: u32, kwargs: &str) -> (Step, Verdict) {
 #[test]
 fn a_header_that_has_not_ended_is_looked_at_again_after_a_while() {
     let again = |retries, kwargs: &str| match unlocked(Decision::Again, retries, kwargs) {
-        (Step { settlement, ending: None }, Verdict::Retried(_)) => settlement.disposition,
+        (Step { settlement, ending: None, .. }, Verdict::Retried(_)) => settlement.disposition,
         other => panic!("{other:?}"),
     };
     let after = |milliseconds: i64, retries| {
