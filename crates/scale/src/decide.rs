@@ -31,16 +31,14 @@ pub fn decide(scaling: &Scaling, history: &History, seen: &Seen, current: u32, n
 }
 
 impl History {
-    /// Takes note of a decision, and that it was carried out.
+    /// Takes note of a decision, and that it was carried out. While nobody knows how much there is to do, what there is
+    /// counts as right, and as if there were work: after an outage windows and cool-down begin anew.
     pub fn note(&mut self, decision: &Decision) {
-        if let Seen::Work { work, .. } = decision.seen
-            && work.total() > 0
-        {
+        let nothing_to_do = matches!(decision.seen, Seen::Work { work, .. } if work.total() == 0);
+        if !nothing_to_do {
             self.worked(decision.at);
         }
-        if let Some(recommended) = decision.recommended {
-            self.recommended(recommended, decision.at);
-        }
+        self.recommended(decision.recommended.unwrap_or(decision.replicas), decision.at);
         self.changed(decision.current, decision.replicas, decision.at);
         self.looked(decision.at);
     }

@@ -136,7 +136,7 @@ proptest! {
         let (decisions, _) = run(&scaling, replicas, &looks);
         let mut recommended = vec![(at(1_000_000), replicas)];
         for decision in decisions {
-            recommended.extend(decision.recommended.map(|replicas| (decision.at, replicas)));
+            recommended.push((decision.at, decision.recommended.unwrap_or(decision.replicas)));
             if decision.recommended.is_none() {
                 continue;
             }

@@ -103,8 +103,18 @@ fn unknown_is_not_zero() {
     let mut pool = Pool::new(Scaling { fallback, ..scaling() }, 7);
     assert_eq!(pool.look(unknown, 69), (7, Reason::SignalUnknown));
     assert_eq!(pool.look(unknown, 70), (12, Reason::Fallback));
-    // What was not seen has recommended nothing.
-    assert_eq!(pool.look(ready(0), 71), (7, Reason::ScaleDownStabilized));
+    assert_eq!(pool.look(ready(0), 71), (12, Reason::ScaleDownStabilized));
+}
+
+#[test]
+fn an_outage_is_no_time_without_work() {
+    let mut pool = Pool::new(scaling(), 0);
+    assert_eq!(pool.look(ready(50), 1), (5, Reason::DesiredWithinRange));
+    assert_eq!(pool.look(Seen::Unknown { since: at(1) }, 1000), (5, Reason::SignalUnknown));
+    // The broker is back, and as empty as one that has only just been started.
+    assert_eq!(pool.look(ready(0), 1001), (5, Reason::ScaleDownStabilized));
+    assert_eq!(pool.look(ready(0), 1299), (5, Reason::ScaleDownStabilized));
+    assert_eq!(pool.look(ready(0), 1300), (0, Reason::DesiredWithinRange));
 }
 
 #[test]
