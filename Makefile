@@ -94,6 +94,12 @@ test-oldest-redis: build ## The broker, the results and the interop tests on the
 	PATH="$(OLDEST_REDIS):$$PATH" cargo test --locked -p petiole-broker -p petiole-results -- --skip tls --skip the_rights_that_it_needs
 	PATH="$(OLDEST_REDIS):$$PATH" .venv/oldest-redis/bin/python -m pytest $(IN_PARALLEL) tests/interop
 
+.PHONY: test-oldest-celery
+test-oldest-celery: build ## The interop tests with the oldest Celery client that is supported, 5.2
+	@tests/install.sh redis-server
+	@tests/python.sh oldest-celery
+	.venv/oldest-celery/bin/python -m pytest $(IN_PARALLEL) tests/interop
+
 .PHONY: test-e2e
 test-e2e: python ## On the real cluster: install by Helm, run, fail, roll out, scale, delete, kill; CLUSTER=context:NAME with REGISTRY
 	images/binaries.sh

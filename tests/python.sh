@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .venv/celery: a stock Celery and pytest, as tests/requirements.txt pins them. With a name (`python.sh browser`)
-# makes .venv/NAME from tests/requirements-NAME.txt, which adds to that. Does nothing when it is there.
+# makes .venv/NAME from tests/requirements-NAME.txt. Does nothing when it is there.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import celery
 import pytest
 
 HERE = Path(__file__).parent
@@ -37,14 +38,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """Registers the markers."""
     config.addinivalue_line("markers", "petiole(reason): Celery does this otherwise, or has nothing like it")
     config.addinivalue_line("markers", "celery(reason): Petiole does this otherwise, or has nothing like it")
+    config.addinivalue_line("markers", "newer(reason): clients of Celery 5.2 do this otherwise, or have nothing like it")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what the one that runs the tasks does otherwise."""
+    """Leaves out what the one that runs the tasks does otherwise, and what this client cannot ask for."""
     other = "petiole" if config.getoption("--against") == "celery" else "celery"
     for item in items:
         if marker := item.get_closest_marker(other):
             item.add_marker(pytest.mark.skip(reason=f"only {other.capitalize()}: {marker.args[0]}"))
+        if celery.VERSION < (5, 3) and (marker := item.get_closest_marker("newer")):
+            item.add_marker(pytest.mark.skip(reason=f"not Celery {celery.__version__}: {marker.args[0]}"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -252,6 +252,7 @@ def test_a_task_that_runs_can_be_terminated(client: Client, gate: Gate, queue: s
 
 @pytest.mark.petiole("Celery records REVOKED at once, also for a task that runs on")
 def test_a_revocation_without_terminate_lets_a_running_task_end(client: Client, gate: Gate, queue: str) -> None:
+@pytest.mark.newer("it has no stamps")
     result = running(client, gate, queue)
     result.revoke()
     until("the workers know it", lambda: all(result.id in known for known in answers(client, "revoked").values()))

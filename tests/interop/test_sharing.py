@@ -17,6 +17,7 @@ pytestmark = pytest.mark.petiole("these tests are about the two together")
 VISIBILITY = 3
 
 
+@pytest.mark.newer("its worker looks every 100 seconds, whatever it is told")
 def test_celery_restores_what_a_petiole_that_is_gone_has_held(
     own_redis: RedisServer,
     own_client: Client,
