@@ -252,7 +252,6 @@ def test_a_task_that_runs_can_be_terminated(client: Client, gate: Gate, queue: s
 
 @pytest.mark.petiole("Celery records REVOKED at once, also for a task that runs on")
 def test_a_revocation_without_terminate_lets_a_running_task_end(client: Client, gate: Gate, queue: str) -> None:
-@pytest.mark.newer("it has no stamps")
     result = running(client, gate, queue)
     result.revoke()
     until("the workers know it", lambda: all(result.id in known for known in answers(client, "revoked").values()))
@@ -260,6 +259,7 @@ def test_a_revocation_without_terminate_lets_a_running_task_end(client: Client, 
     assert result.get(timeout=WITHIN) == "x"
 
 
+@pytest.mark.newer("it has no stamps")
 def test_a_task_is_revoked_by_its_stamp(client: Client, queue: str) -> None:
     client.app.control.revoke_by_stamped_headers({"tenant": f"t-{queue}"})
     until("the workers answer", lambda: answers(client, "ping"))

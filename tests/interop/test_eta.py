@@ -129,12 +129,12 @@ def test_the_first_step_of_a_chain_waits_for_its_time_and_the_others_follow(clie
 
 
 def test_all_members_of_a_group_wait_for_its_time(client: Client, queue: str) -> None:
-@pytest.mark.newer("it sends the header at once")
     sent = now().timestamp()
     result = group(client.sig("clock", queue=queue) for _ in range(3)).apply_async(countdown=0.3)
     assert min(result.get(timeout=WITHIN)) >= sent + 0.3
 
 
+@pytest.mark.newer("it sends the header at once")
 def test_the_header_of_a_chord_waits_for_its_time(client: Client, queue: str) -> None:
     sent = now().timestamp()
     work = chord([client.sig("clock", queue=queue)] * 2, client.sig("one", queue=queue))

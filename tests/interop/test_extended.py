@@ -99,12 +99,12 @@ def test_a_step_that_never_ran_tells_what_it_would_have_been(extended: Client, q
 
 
 def test_the_members_of_a_group_tell_which_group(extended: Client, queue: str) -> None:
-@pytest.mark.newer("it has no stamps")
     result = group(extended.sig("add", number, 1, queue=queue) for number in range(2)).delay()
     assert result.get(timeout=WITHIN) == [1, 2]
     assert [member._get_task_meta()["group_id"] for member in result] == [result.id] * 2
 
 
+@pytest.mark.newer("it has no stamps")
 def test_stamps_stand_beside_the_rest(extended: Client, queue: str) -> None:
     signature = extended.sig("add", 1, 2, queue=queue)
     signature.stamp(tenant="t1", labels=["a", "b"])

@@ -136,11 +136,11 @@ def test_an_errback_is_signed(signing: Signing, queue: str, tmp_path: Path) -> N
 
 @pytest.mark.petiole("a Celery worker that demands signatures has a key")
 def test_what_a_worker_without_a_key_sends_is_refused_where_signatures_are_demanded(signing: Signing) -> None:
-@pytest.mark.newer("it finds the certificate of no answer that is signed")
     _, value = signing.call(signing.known, "keyless", "x", what="chain")
     assert value == {"raised": "SecurityError"}
 
 
+@pytest.mark.newer("it finds the certificate of no answer that is signed")
 def test_requests_of_remote_control_are_signed_too(signing: Signing, plain: Client) -> None:
     asked = signing.nodes(signing.known)
     assert asked

@@ -60,7 +60,6 @@ def test_a_value_survives_the_way_there_and_back(client: Client, queue: str, val
 
 
 def test_not_a_number_survives_the_way_there_and_back(client: Client, queue: str) -> None:
-@pytest.mark.newer("its JSON has no types of its own")
     answer = client.task("echo").apply_async((math.nan,), queue=queue).get(timeout=WITHIN)
     assert math.isnan(answer["args"][0])
 
@@ -78,6 +77,7 @@ def test_not_a_number_survives_the_way_there_and_back(client: Client, queue: str
     ],
     ids=lambda value: type(value).__name__,
 )
+@pytest.mark.newer("its JSON has no types of its own")
 def test_what_celery_tags_in_json_comes_back_as_what_it_was(client: Client, queue: str, value: Any) -> None:
     answer = client.task("echo").apply_async((value,), queue=queue).get(timeout=WITHIN)
     assert answer["args"] == [value]
