@@ -120,7 +120,9 @@ fn said(command: &Command, view: &View<'_>) -> Answer {
             None => Answer::null(),
         },
         Command::ObjGraph => Answer::no_objgraph(),
-        Command::AddConsumer(add) if add.queue.is_empty() => Answer::not_here("a queue has a name: say which"),
+        Command::AddConsumer(add) if add.queue.is_empty() => {
+            Answer::not_here("a queue has a name: say which")
+        }
         Command::AddConsumer(add) => Answer::not_here(&format!(
             "queues are bound to direct exchanges here, not to {}: leave exchange_type out",
             add.exchange_type
