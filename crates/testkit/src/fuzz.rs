@@ -74,14 +74,14 @@ pub fn fuzz(manifest_dir: &str, target: &str, seeds: Vec<Vec<u8>>, outcome: impl
                 slowest = (took, bytes.to_vec());
             }
         }
-        // Numbers, what stands in quotes, and the ends of long messages would make every outcome new.
-        let mut quoted = false;
-        let letters = |char: &char| {
-            quoted ^= *char == '"';
-            !quoted && !char.is_ascii_digit()
+        // Numbers, and what is quoted of the input, would make every outcome new. A quotation may itself have quotes in it,
+        // so nothing counts from the first one on.
+        let said = outcome.split('"').next().unwrap_or_default();
+        let word: String = if outcome.len() < 16 {
+            outcome
+        } else {
+            said.chars().filter(|char| !char.is_ascii_digit()).take(48).collect()
         };
-        let short = outcome.len() < 16;
-        let word: String = if short { outcome } else { outcome.chars().filter(letters).take(48).collect() };
         seen.insert(word)
     };
     let mut inputs = seeds;
