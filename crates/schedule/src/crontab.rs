@@ -64,7 +64,7 @@ pub enum Refused {
     },
     /// No month has such a day.
     #[error(
-        "never_fires: no month of month_of_year {months:?} has a day of day_of_month {days:?}; choose a day that there is"
+        "this never fires: no month of month_of_year {months:?} has a day of day_of_month {days:?}; choose one that there is"
     )]
     NeverFires {
         /// What stands for the days.
@@ -144,7 +144,10 @@ mod tests {
         assert!(refused("0 5/15 * * *").starts_with("hour: \"5/15\" is neither a number nor"));
         assert!(refused("0 0 10-20-30 * *").starts_with("day_of_month: \"10-20-30\" goes on after"));
         assert!(refused("@daily").contains("five fields"));
-        assert!(refused("0 0 31 2,4,jun *").starts_with("never_fires: "));
+        assert!(
+            refused("0 0 31 2,4,jun *")
+                .starts_with("this never fires: no month of month_of_year \"2,4,jun\"")
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 use petiole_schedule::crontab::{Crontab, Field};
+use petiole_schedule::solar::{Event, Solar};
 use petiole_schedule::{At, CatchUp, Every, Rule, Schedule, zone};
 use proptest::prelude::*;
 
@@ -119,6 +120,9 @@ fn any_schedule() -> impl Strategy<Value = (Schedule, Timestamp)> {
                 Rule::Every(Every::new(Duration::from_secs(seconds), None).unwrap())
             }),
             1 => instants.prop_map(|instants| Rule::At(At::from_iter(instants))),
+            1 => (prop::sample::select(&Event::ALL[..]), -90.0..=90.0, -180.0..=180.0).prop_map(
+                |(event, latitude, longitude)| Rule::Solar(Solar::new(event, latitude, longitude).unwrap())
+            ),
         ];
         let rules = prop::collection::vec(rule, 1..4);
         let limit = || prop::option::weighted(0.3, -200_000_i64..200_000);

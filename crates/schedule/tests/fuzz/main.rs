@@ -25,8 +25,13 @@ fn any_text_is_a_crontab_or_is_refused() {
                 let printed = crontab.to_string();
                 assert_eq!(printed.parse(), Ok(crontab));
                 assert!(crontab.next(Timestamp::UNIX_EPOCH, &TimeZone::UTC).unwrap() > Timestamp::UNIX_EPOCH);
-                let kinds = printed.replace(|char: char| char.is_ascii_digit(), "");
-                kinds.chars().take(12).collect()
+                // What kind each field is of: all, a step, or another.
+                let kinds = printed.split(' ').map(|field| match field.strip_prefix('*') {
+                    Some("") => '*',
+                    Some(_) => '/',
+                    None => 'n',
+                });
+                kinds.collect()
             }
             Err(Refused::Field { field, fault, .. }) => format!("{field} {fault}"),
             Err(Refused::FieldCount(count)) => format!("{} fields", count.min(9)),
