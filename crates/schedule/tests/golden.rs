@@ -83,18 +83,25 @@ fn leaves_out(zone: &TimeZone, at: Timestamp, into: SignedDuration) -> bool {
     into >= SignedDuration::ZERO && into < SignedDuration::from_secs(gap)
 }
 
-fn why(zone: &TimeZone, after: Timestamp, theirs: Timestamp, ours: Timestamp) -> Option<Why> {
+fn why(
+    crontab: &Crontab,
+    zone: &TimeZone,
+    after: Timestamp,
+    theirs: Timestamp,
+    ours: Timestamp,
+) -> Option<Why> {
+    let is_paced = |at: Timestamp| crontab.paced().contains(zone.to_datetime(at).hour());
     if theirs <= after {
         is_second_pass(zone, after).then_some(Why::Passed)
     } else if ours < theirs {
         if is_second_pass(zone, ours) {
-            Some(Why::ComesAgain)
+            is_paced(ours).then_some(Why::ComesAgain)
         } else {
             leaves_out(zone, ours, theirs.duration_since(ours)).then_some(Why::LeftOut)
         }
     } else {
         let changed = zone.preceding(theirs + SignedDuration::from_nanos(1)).next()?.timestamp();
-        leaves_out(zone, changed, theirs.duration_since(changed)).then_some(Why::Near)
+        (is_paced(ours) && leaves_out(zone, changed, theirs.duration_since(changed))).then_some(Why::Near)
     }
 }
 
@@ -115,7 +122,7 @@ fn the_next_time_is_celerys_but_for_changes_of_the_clock() {
             if ours == theirs {
                 same += 1;
             } else {
-                let why = why(&zone, after, theirs, ours);
+                let why = why(&crontab, &zone, after, theirs, ours);
                 let why = why.unwrap_or_else(|| {
                     let wall = |at| zone.to_datetime(at);
                     panic!(

@@ -54,8 +54,8 @@ impl Crontab {
         }
     }
 
-    /// The hours whose times are paced.
-    pub(crate) fn paced(&self) -> Numbers {
+    /// The hours whose times are paced: it goes on through them from hour to hour.
+    pub fn paced(&self) -> Numbers {
         let (all, hours) = (Field::Hour.all(), self.numbers(Field::Hour));
         if hours == all {
             return all;
