@@ -18,6 +18,7 @@ pub mod rates;
 pub mod receive;
 pub mod revocations;
 pub mod settle;
+pub mod wish;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -333,6 +334,9 @@ macro_rules! conformance {
             depths::workers_are_listed_until_they_end,
             depths::what_is_due_soon_is_counted_apart,
             depths::what_a_worker_says_of_itself_is_known_until_it_ends,
+            wish::a_wish_reaches_the_workers_that_it_is_for_until_it_is_withdrawn,
+            wish::a_wish_that_is_not_said_again_lapses,
+            wish::a_wish_ends_with_the_lease,
         }
     };
     ($subject:path; $($topic:ident::$check:ident),+ $(,)?) => {

@@ -38,6 +38,7 @@ pub mod redis;
 mod revocations;
 mod settlement;
 mod shares;
+mod wish;
 
 use std::time::Duration;
 
@@ -53,6 +54,7 @@ pub use self::parking::{MOST_LISTED, Parked, Parking};
 pub use self::rates::{OVERDUE, Rates, SLACK, Start, Turn};
 pub use self::revocations::{MOST_REVOKED, REVOKED_FOR, ReadUntil, Revocations, Revoked};
 pub use self::shares::LAG;
+pub use self::wish::Wish;
 pub use crate::settlement::{Disposition, Outgoing, Refusal, Settled, Settlement, Target};
 
 /// Between two renewals of a lease: three of them may fail before it ends.
@@ -120,9 +122,9 @@ pub trait Consumer: Send + Sync {
 pub trait Lease: Send + Sync {
     /// Renews the lease, and what Celery's workers read as the age of our messages.
     async fn beat(&self) -> Result<Held, BrokerError>;
-    /// Says how much this worker has to do, until it says so anew or has ended. Wants to be called with each beat; writes
-    /// nothing once the lease is lost.
-    async fn tell(&self, load: &Load) -> Result<(), BrokerError>;
+    /// Says how much this worker has to do, until it says so anew or has ended, and hears what it is to do. Wants to be
+    /// called with each beat; writes nothing once the lease is lost.
+    async fn tell(&self, load: &Load) -> Result<Wish, BrokerError>;
     /// Ends the leases of others that have run out, and puts their messages back to the heads of their queues. Says
     /// how many those were. Also returns parked messages of this worker's queues whose time has come. Wants to be
     /// called about each second, and from the worker's start on: after a time without sweeps no lease is ended for
@@ -208,6 +210,9 @@ pub trait Inspector: Send + Sync {
     async fn workers(&self) -> Result<Vec<Worker>, BrokerError>;
     /// What the workers say of themselves that have a lease.
     async fn loads(&self) -> Result<Vec<Report>, BrokerError>;
+    /// Says what these incarnations are to do, by one round trip. [`Wish::Drain`] lapses when it was not said again for so
+    /// long, and ends with the lease; of a worker without one nothing is written.
+    async fn wish(&self, wishes: &[(String, Wish)], lasts: Duration) -> Result<(), BrokerError>;
     /// Ends the lease of an incarnation that is known to have ended, and puts its messages back. Says how many.
     async fn end(&self, incarnation: &str) -> Result<usize, BrokerError>;
     /// Puts all parked messages of a queue at the heads of its lists, whether their time has come or not, the earliest

@@ -22,6 +22,21 @@ pub struct Load {
     pub running_ms: u64,
     /// Messages that it holds: they wait in it, run, or are being settled.
     pub held: u64,
+    /// It does as it is wished: it takes no more, and has given back what had not begun. Workers from before there were
+    /// wishes never say so.
+    pub draining: bool,
+}
+
+impl Load {
+    /// Whether nothing of it is left, and nothing comes.
+    pub fn is_drained(&self) -> bool {
+        self.draining && self.is_idle()
+    }
+
+    /// Whether it has nothing to do.
+    pub fn is_idle(&self) -> bool {
+        self.held == 0 && self.running == 0
+    }
 }
 
 /// The load of one worker.

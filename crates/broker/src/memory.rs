@@ -25,7 +25,7 @@ use self::state::State;
 pub use self::worker::MemoryWorker;
 use crate::exchange::Binding;
 use crate::lost::End;
-use crate::{BrokerError, Depth, Hazard, Inspector, Intake, QueueName, Report, Tag, Worker, message};
+use crate::{BrokerError, Depth, Hazard, Inspector, Intake, QueueName, Report, Tag, Wish, Worker, message};
 
 /// Says what time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -199,6 +199,14 @@ impl Inspector for MemoryBroker {
 
     async fn loads(&self) -> Result<Vec<Report>, BrokerError> {
         self.change("ask how busy workers are", |state, _| state.loads())
+    }
+
+    async fn wish(&self, wishes: &[(String, Wish)], lasts: Duration) -> Result<(), BrokerError> {
+        self.change("say what workers are to do", |state, now| {
+            for (worker, wish) in wishes {
+                state.wish(worker, *wish, now + milliseconds(lasts));
+            }
+        })
     }
 
     async fn end(&self, incarnation: &str) -> Result<usize, BrokerError> {

@@ -73,7 +73,7 @@ pub async fn what_a_worker_says_of_itself_is_known_until_it_ends(subject: &dyn S
     let (a, b) = (worker(subject, "a").await?, worker(subject, "b").await?);
     let inspector = subject.inspector();
     assert!(inspector.loads().await?.is_empty());
-    let load = Load { ended: 7, ended_ms: 7000, running: 2, running_ms: 50, held: 3 };
+    let load = Load { ended: 7, ended_ms: 7000, running: 2, running_ms: 50, held: 3, draining: true };
     a.lease.tell(&Load::default()).await?;
     a.lease.tell(&load).await?;
     b.lease.tell(&Load::default()).await?;

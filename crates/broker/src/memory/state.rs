@@ -12,7 +12,7 @@ use super::revocations::Kept;
 use crate::exchange::Binding;
 use crate::lost::{self, End};
 use crate::shares::Plan;
-use crate::{Begun, BrokerError, Depth, Load, QueueName, Report, SOON, Tag, Worker, message};
+use crate::{Begun, BrokerError, Depth, Load, QueueName, Report, SOON, Tag, Wish, Worker, message};
 
 /// What stands in the broker.
 #[derive(Debug, Default)]
@@ -49,6 +49,8 @@ pub(super) struct Lease {
     begun: HashSet<Tag>,
     /// What the worker has said of itself.
     load: Option<Load>,
+    /// Until when it is to drain.
+    drains: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -109,6 +111,7 @@ impl State {
             started: HashSet::new(),
             begun: HashSet::new(),
             load: None,
+            drains: None,
         };
         self.leases.insert(worker.incarnation.clone(), lease);
     }
@@ -118,9 +121,15 @@ impl State {
         lease.map(|lease| lease.ends = ends).is_some()
     }
 
-    pub(super) fn tell(&mut self, worker: &str, load: &Load) {
+    pub(super) fn tell(&mut self, worker: &str, load: &Load, now: i64) -> Wish {
+        let Some(lease) = self.leases.get_mut(worker) else { return Wish::Work };
+        lease.load = Some(*load);
+        if lease.drains.is_some_and(|until| now < until) { Wish::Drain } else { Wish::Work }
+    }
+
+    pub(super) fn wish(&mut self, worker: &str, wish: Wish, until: i64) {
         if let Some(lease) = self.leases.get_mut(worker) {
-            lease.load = Some(*load);
+            lease.drains = (wish == Wish::Drain).then_some(until);
         }
     }
 

@@ -14,7 +14,7 @@ use super::{MemoryBroker, milliseconds};
 use crate::lost::End;
 use crate::{
     Attempts, Begun, BrokerError, Consumer, Delivery, Disposition, Held, Intake, Lease, Load, Rates, Settled,
-    Settlement, Start, Tag, Turn, Worker,
+    Settlement, Start, Tag, Turn, Wish, Worker,
 };
 
 /// Between two looks while nothing arrives: the broker's clock is not the one that we wait by.
@@ -154,8 +154,8 @@ impl Lease for MemoryWorker {
         Ok(if held { Held::Yes } else { Held::Lost })
     }
 
-    async fn tell(&self, load: &Load) -> Result<(), BrokerError> {
-        self.broker.change("say how busy the worker is", |state, _| state.tell(self.name(), load))
+    async fn tell(&self, load: &Load) -> Result<Wish, BrokerError> {
+        self.broker.change("say how busy the worker is", |state, now| state.tell(self.name(), load, now))
     }
 
     async fn sweep(&self) -> Result<usize, BrokerError> {

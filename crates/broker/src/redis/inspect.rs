@@ -1,20 +1,21 @@
 //! What the operator sees and does: depths, workers, their end, hazards.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use petiole_results::redis::Connection;
 
 use super::keys::{Keys, SCHEMA};
 use super::lease::known_schema;
-use super::scripts::{DEPTHS, END, LOADS};
+use super::scripts::{DEPTHS, END, LOADS, WISH};
 use super::unknown::Unknown;
 use super::{Endpoint, Timeouts, during, give_up, milliseconds, restore};
 use crate::lost::End;
-use crate::{BrokerError, Depth, Hazard, Inspector, QueueName, Report, SOON, Worker};
+use crate::{BrokerError, Depth, Hazard, Inspector, QueueName, Report, SOON, Wish, Worker};
 
-/// How many queues one script counts: some half a millisecond of Redis' time. The scripts of one question travel
-/// together.
+/// How many queues one script counts, or workers it tells: some half a millisecond of Redis' time. The scripts of one
+/// question travel together.
 const BATCH: usize = 64;
 
 /// What the operator sees and does on Redis.
@@ -144,6 +145,27 @@ impl Inspector for RedisInspector {
                 .ok()
         };
         Ok(said.iter().filter_map(read).collect())
+    }
+
+    async fn wish(&self, wishes: &[(String, Wish)], lasts: Duration) -> Result<(), BrokerError> {
+        let calls: Vec<_> = wishes
+            .chunks(BATCH)
+            .map(|batch| {
+                let mut call = WISH.call(1 + batch.len());
+                call.arg(self.keys.leases());
+                for (worker, _) in batch {
+                    call.arg(self.keys.wish(worker));
+                }
+                call.arg(milliseconds(lasts));
+                for (worker, wish) in batch {
+                    call.arg(worker).arg(u8::from(*wish == Wish::Drain));
+                }
+                call
+            })
+            .collect();
+        let _: Vec<u64> =
+            self.connection.run_all(&calls).await.map_err(during("say what workers are to do"))?;
+        Ok(())
     }
 
     async fn end(&self, incarnation: &str) -> Result<usize, BrokerError> {

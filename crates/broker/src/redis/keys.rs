@@ -122,6 +122,11 @@ impl Keys {
         self.0.prefixed("petiole:load:")
     }
 
+    /// String: there while a worker is to drain. It expires.
+    pub(super) fn wish(&self, worker: &str) -> String {
+        self.0.prefixed(&format!("petiole:wish:{worker}"))
+    }
+
     /// Sorted set: the ids of revoked tasks → until when that is kept, in ms of Redis' clock.
     pub(super) fn revoked(&self) -> String {
         self.0.prefixed("petiole:revoked")

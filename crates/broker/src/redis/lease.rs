@@ -12,7 +12,7 @@ use super::scripts::{BEAT, REGISTER, RENEW, RETURN_DUE, SWEEP, TELL};
 use super::unknown::Unknown;
 use super::{Config, Queue, Timeouts, during, inspect, milliseconds, restore, tag};
 use crate::lost::End;
-use crate::{BrokerError, Held, Lease, Load};
+use crate::{BrokerError, Held, Lease, Load, Wish};
 
 /// Into so many parts the visibility timeout is cut; in each, what is held is renewed once for Celery's workers, so
 /// that nothing gets near the timeout even when the broker was away for some of them.
@@ -165,14 +165,15 @@ impl Lease for RedisLease {
         Ok(Held::Yes)
     }
 
-    async fn tell(&self, load: &Load) -> Result<(), BrokerError> {
+    async fn tell(&self, load: &Load) -> Result<Wish, BrokerError> {
         let worker = &self.config.worker;
         let said = worker.says(load)?;
-        let mut call = TELL.call(2);
+        let mut call = TELL.call(3);
         call.arg(self.keys.leases()).arg(self.keys.load(&worker.incarnation));
+        call.arg(self.keys.wish(&worker.incarnation));
         call.arg(&worker.incarnation).arg(said).arg(self.length());
-        let _: bool = self.connection.run(call).await.map_err(during("say how busy the worker is"))?;
-        Ok(())
+        let drains: bool = self.connection.run(call).await.map_err(during("say how busy the worker is"))?;
+        Ok(if drains { Wish::Drain } else { Wish::Work })
     }
 
     async fn sweep(&self) -> Result<usize, BrokerError> {

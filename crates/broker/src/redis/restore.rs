@@ -95,11 +95,11 @@ async fn put_back(
     };
 
     let now = Timestamp::now();
-    let mut call = RESTORE.call(7 + 2 * queues.len());
+    let mut call = RESTORE.call(8 + 2 * queues.len());
     call.arg(keys.leases()).arg(keys.workers());
     call.arg(keys.celery().unacked()).arg(keys.celery().unacked_index());
     call.arg(keys.done(&worker.incarnation)).arg(keys.started(&worker.incarnation));
-    call.arg(keys.begun(&worker.incarnation));
+    call.arg(keys.begun(&worker.incarnation)).arg(keys.wish(&worker.incarnation));
     for queue in queues {
         call.arg(&queue.held).arg(keys.consumers(&queue.name.name));
     }

@@ -15,7 +15,8 @@ macro_rules! script {
 
 script!(REGISTER, "Registers a lease.", "lease.lua", "register.lua");
 script!(BEAT, "Renews a lease.", "lease.lua", "beat.lua");
-script!(TELL, "Takes note of what a worker says of itself.", "lease.lua", "tell.lua");
+script!(TELL, "Takes note of what a worker says of itself, and answers it.", "lease.lua", "tell.lua");
+script!(WISH, "Says what workers are to do.", "lease.lua", "wish.lua");
 script!(LOADS, "Lists what workers say of themselves.", "loads.lua");
 script!(RENEW, "Makes held messages young again.", "lease.lua", "renew.lua");
 script!(SWEEP, "Ends the leases that have run out.", "lease.lua", "sweep.lua");

@@ -67,6 +67,7 @@ pub(super) fn status(
         desired_replicas: Some(wanted),
         replicas: counts.and_then(|counts| counts.replicas).unwrap_or_default(),
         ready_replicas: counts.and_then(|counts| counts.ready_replicas).unwrap_or_default(),
+        draining_replicas: outcome.as_ref().map_or(0, |applied| applied.draining),
         selector: Some(format!("{}={}", names::POOL, pool.name_any())),
         worker_image: match outcome {
             Ok(_) => Some(worker_image.to_owned()),

@@ -6,7 +6,9 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use http::StatusCode;
-use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Report, Worker};
+use std::time::Duration;
+
+use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Report, Wish, Worker};
 use petiole_results::Store;
 use petiole_results::redis::EndpointError;
 use serde_json::json;
@@ -61,6 +63,10 @@ impl Inspector for Shared {
 
     async fn loads(&self) -> Result<Vec<Report>, BrokerError> {
         Ok(Vec::new())
+    }
+
+    async fn wish(&self, _: &[(String, Wish)], _: Duration) -> Result<(), BrokerError> {
+        Ok(())
     }
 
     async fn end(&self, _: &str) -> Result<usize, BrokerError> {

@@ -18,8 +18,9 @@ mod task;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use petiole_broker::{BrokerError, Inspector, QueueName, Report};
+use petiole_broker::{BrokerError, Inspector, QueueName, Report, Wish};
 use petiole_results::Store;
 use tokio::sync::{mpsc, watch};
 
@@ -150,6 +151,19 @@ impl Sampler {
         state.loads.get(&state.queues.get(key)?.watch.broker).cloned()
     }
 
+    /// Tells workers on a queue's broker what to do; nobody, when nobody asks about the queue.
+    pub async fn wish(
+        &self,
+        queue: &QueueKey,
+        wishes: &[(String, Wish)],
+        lasts: Duration,
+    ) -> Result<(), BrokerError> {
+        match self.broker_of(queue) {
+            Some(broker) => broker.wish(wishes, lasts).await,
+            None => Ok(()),
+        }
+    }
+
     /// Changes each time that a broker was asked about all its queues.
     pub fn rounds(&self) -> watch::Receiver<u64> {
         self.0.rounds.subscribe()
@@ -174,12 +188,7 @@ impl Sampler {
     /// Ends the leases of every incarnation of a worker whose name begins with `identity`, on the broker of this
     /// queue, and puts their messages back. Says how many those were; nothing, when nobody asks about the queue.
     pub async fn end(&self, queue: &QueueKey, identity: &str) -> Result<Option<usize>, BrokerError> {
-        let broker = {
-            let state = self.0.lock();
-            let address = state.queues.get(queue).map(|watched| &watched.watch.broker);
-            address.and_then(|address| state.brokers.get(address)).cloned()
-        };
-        let Some(broker) = broker else { return Ok(None) };
+        let Some(broker) = self.broker_of(queue) else { return Ok(None) };
         let mut restored = 0;
         for worker in broker.workers().await? {
             // An identity is a UUID and an incarnation adds a dash and more: no identity begins another.
@@ -192,6 +201,11 @@ impl Sampler {
             }
         }
         Ok(Some(restored))
+    }
+
+    fn broker_of(&self, queue: &QueueKey) -> Option<Arc<dyn Inspector>> {
+        let state = self.0.lock();
+        state.brokers.get(&state.queues.get(queue)?.watch.broker).cloned()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use petiole_api::conditions::reasons;
-use petiole_broker::{Depth, Hazard, Worker};
+use petiole_broker::{Depth, Hazard, Wish, Worker};
 use petiole_results::chord::{ChordClaim, ChordPart, ChordParts, ChordStart, Counted};
 use petiole_results::redis::EndpointError;
 use petiole_results::{Record, StoreError};
@@ -47,6 +47,10 @@ impl Inspector for Shared {
 
     async fn loads(&self) -> Result<Vec<Report>, BrokerError> {
         Ok(Vec::new())
+    }
+
+    async fn wish(&self, _: &[(String, Wish)], _: Duration) -> Result<(), BrokerError> {
+        Ok(())
     }
 
     async fn end(&self, incarnation: &str) -> Result<usize, BrokerError> {

@@ -79,12 +79,23 @@ pub struct Runs {
     window: Window,
     next: Attempt,
     concurrency: usize,
-    draining: bool,
+    stopping: Stopping,
     /// See [`Self::kill`].
     killing: bool,
     tells_starts: bool,
     /// When [`Self::call_back`] last looked.
     looked: Option<Instant>,
+}
+
+/// Whether anything more is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopping {
+    /// It is.
+    No,
+    /// Nothing, until it is called back: see [`Runs::rest`].
+    Resting,
+    /// Nothing: see [`Runs::drain`].
+    Draining,
 }
 
 #[derive(Debug)]
@@ -113,7 +124,7 @@ impl Runs {
             window: Window::default(),
             next: 1,
             concurrency,
-            draining: false,
+            stopping: Stopping::No,
             killing: false,
             tells_starts: false,
             looked: None,
@@ -125,14 +136,16 @@ impl Runs {
         self.concurrency = concurrency.max(1) as usize;
         match &mut self.executor {
             Executor::Exec(exec) => exec.resize(self.concurrency),
-            Executor::Serve(serve) => serve.resize(self.concurrency, self.draining, now, effects),
+            Executor::Serve(serve) => {
+                serve.resize(self.concurrency, self.stopping == Stopping::Draining, now, effects);
+            }
         }
         self.give(now, effects);
     }
 
     /// How many messages to fetch now.
     pub fn wants(&self) -> usize {
-        if self.draining || !self.ready() {
+        if self.stopping != Stopping::No || !self.ready() {
             return 0;
         }
         let ahead = self.window.ahead(self.concurrency);
@@ -188,6 +201,7 @@ impl Runs {
             since: now,
             revoked: None,
             note,
+            goes_on: false,
             adds: Vec::new(),
             wrong: None,
         };
@@ -247,7 +261,9 @@ impl Runs {
                 self.waiting.pop_front();
                 continue;
             };
-            if run.revoked.is_some() {
+            // One that its handler has given back.
+            let may_not_begin = self.stopping == Stopping::Resting && !run.goes_on;
+            if run.revoked.is_some() || may_not_begin {
                 self.waiting.pop_front();
                 self.end(attempt, Outcome::Returned, now, effects);
                 continue;
@@ -291,7 +307,7 @@ impl Runs {
         }
         self.call_back(now, effects);
         if let Executor::Serve(serve) = &mut self.executor {
-            serve.tick(now, self.draining, effects);
+            serve.tick(now, self.stopping == Stopping::Draining, effects);
         }
         self.lose_patience(now, effects);
         while let Some(attempt) = self.waiting.front().copied() {
@@ -356,7 +372,8 @@ impl Runs {
     fn call_again(&mut self, run: Run, now: Instant) {
         let attempt = self.next;
         self.next += 1;
-        self.attempts.insert(attempt, Run { state: State::Waiting, since: now, revoked: None, ..run });
+        self.attempts
+            .insert(attempt, Run { goes_on: true, state: State::Waiting, since: now, revoked: None, ..run });
         self.waiting.push_front(attempt);
     }
 }

@@ -1,18 +1,18 @@
 //! Stopping: no more is taken, and what has not started goes back; what runs may end, or is killed and goes back, too.
-//! When the lease is lost, everything is killed and forgotten.
+//! When the lease is lost, everything is killed and forgotten. Resting is the beginning of stopping, and can be taken back.
 
 use std::time::Instant;
 
 use petiole_contract::control::ToRunner;
 
 use super::deadlines::Deadlines;
-use super::{Effects, Executor, Runs};
+use super::{Effects, Executor, Runs, Stopping};
 use crate::outcome::Outcome;
 
 impl Runs {
     /// Takes nothing more; gives back what has not started; lets the rest end.
     pub fn drain(&mut self, now: Instant, effects: &mut Effects) {
-        if std::mem::replace(&mut self.draining, true) {
+        if std::mem::replace(&mut self.stopping, Stopping::Draining) == Stopping::Draining {
             return;
         }
         let waiting = std::mem::take(&mut self.waiting);
@@ -21,6 +21,30 @@ impl Runs {
         }
         if let Executor::Serve(serve) = &mut self.executor {
             serve.drain(effects);
+        }
+    }
+
+    /// Takes nothing more and gives back what has not begun; lets the rest end. All is kept ready to go on, and the broker is
+    /// told of what runs as before: this may last as long as the longest task.
+    pub fn rest(&mut self, now: Instant, effects: &mut Effects) {
+        if self.stopping != Stopping::No {
+            return;
+        }
+        self.stopping = Stopping::Resting;
+        let waiting = std::mem::take(&mut self.waiting);
+        for attempt in self.take_unnoted().into_iter().chain(waiting) {
+            if self.attempts.get(&attempt).is_some_and(|run| run.goes_on) {
+                self.waiting.push_back(attempt);
+            } else {
+                self.end(attempt, Outcome::Returned, now, effects);
+            }
+        }
+    }
+
+    /// Takes messages again.
+    pub fn wake(&mut self) {
+        if self.stopping == Stopping::Resting {
+            self.stopping = Stopping::No;
         }
     }
 
@@ -36,7 +60,7 @@ impl Runs {
 
     /// Works again after a drain: the runner's container was only restarted.
     pub fn resume(&mut self) {
-        self.draining = false;
+        self.stopping = Stopping::No;
         self.killing = false;
     }
 
