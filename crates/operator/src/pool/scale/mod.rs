@@ -7,11 +7,13 @@
 //!
 //! - [`spec`]: what the user asked for. [`signal`]: what there is to do, and how long tasks take.
 //! - [`decisions`]: what was decided last, and the history that it came from. [`look`] makes them.
+//! - [`autoscaler`]: where an autoscaler of Kubernetes says how many pods there are.
 //! - [`said`]: what is said of it in status and conditions. [`marks`]: which pods go first.
 //!
 //! The leader decides, and nobody else. It knows nothing when it begins: what runs then counts as what was right, so that
 //! a restart or another leader moves no pod by itself.
 
+pub mod autoscaler;
 pub mod decisions;
 pub mod look;
 mod marks;
@@ -29,6 +31,9 @@ use super::validate::Validated;
 
 /// How many pods there should be: as the spec says, or as was decided. Before anything was decided what runs stays. Pure.
 pub(super) fn replicas(pool: &Validated, decision: Option<&Decision>, live: Option<&Deployment>) -> i32 {
+    if let Some(autoscaler) = &pool.autoscaler {
+        return autoscaler.replicas(pool.replicas, decision.is_some(), live.and_then(wanted_of));
+    }
     let Some(scaling) = &pool.scaling else { return pool.replicas };
     let decided = decision.map(|decision| count(decision.replicas));
     decided.or_else(|| wanted_of(live?)).unwrap_or(count(scaling.min))
