@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
          write mode: Native and pause: Both")
 )]
 pub struct Scaling {
-    /// Native: the operator sets the number of pods by what its queues hold. HorizontalPodAutoscaler: Kubernetes' own
+    /// Native: the operator sets the number of pods by what its queues hold. `HorizontalPodAutoscaler`: Kubernetes' own
     /// does, which the operator makes, and which writes replicas; the operator tells it what the queues hold, and starts
     /// the first pod and ends the last one. Manual: it is what replicas says.
     #[serde(default)]

@@ -77,7 +77,7 @@ impl Calls {
         during("write", self.secret_name(), secrets.patch(&self.name, &params, &body)).await.map(drop)
     }
 
-    /// Whom the APIService trusts now; or, in words, why that is not for us to say.
+    /// Whom the `APIService` trusts now; or, in words, why that is not for us to say.
     pub async fn trusted(&self) -> Result<Result<Option<Vec<u8>>, String>, ClusterError> {
         let services: Api<APIService> = Api::all(self.client.clone());
         let found =

@@ -1,5 +1,7 @@
 //! What there is to ask for: the documents of discovery, and the schema. Pure.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::route::{GROUP, VERSION};
@@ -125,8 +127,11 @@ pub fn open_api_3() -> Value {
     // By the hash a client knows whether it has this one already.
     let text = open_api_3_of_version().to_string();
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    let hash: String = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02X}")).collect();
-    let url = format!("/openapi/v3/{path}?hash={hash}");
+    let mut url = format!("/openapi/v3/{path}?hash=");
+    for byte in digest.as_ref().iter().take(16) {
+        // Writing to a String cannot fail.
+        let _ = write!(url, "{byte:02X}");
+    }
     json!({ "paths": { path: { "serverRelativeURL": url } } })
 }
 

@@ -135,20 +135,16 @@ impl Keeper {
             None
         });
         let names = self.calls.names();
-        match held.filter(|held| !held.is_due(&names, now)) {
-            Some(held) => {
-                self.trust(&held).await?;
-                Ok(held)
-            }
-            None => {
-                let before = Held::read(&data).ok().flatten();
-                let made = Held::make(&names, before.as_ref(), now)?;
-                self.trust(&made).await?;
-                self.calls.write_secret(secret.metadata.resource_version, made.data()).await?;
-                tracing::info!(?names, "made a certificate for external metrics");
-                Ok(made)
-            }
+        if let Some(held) = held.filter(|held| !held.is_due(&names, now)) {
+            self.trust(&held).await?;
+            return Ok(held);
         }
+        let before = Held::read(&data).ok().flatten();
+        let made = Held::make(&names, before.as_ref(), now)?;
+        self.trust(&made).await?;
+        self.calls.write_secret(secret.metadata.resource_version, made.data()).await?;
+        tracing::info!(?names, "made a certificate for external metrics");
+        Ok(made)
     }
 
     /// Lets the API server trust what this server shows.

@@ -4,7 +4,7 @@
 pub const GROUP: &str = "external.metrics.k8s.io";
 /// Its version.
 pub const VERSION: &str = "v1beta1";
-/// The name of the APIService that leads here.
+/// The name of the `APIService` that leads here.
 pub const API_SERVICE: &str = "v1beta1.external.metrics.k8s.io";
 
 /// What is asked for.

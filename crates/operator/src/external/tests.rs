@@ -75,7 +75,7 @@ fn keeper(server: &ApiServer) -> Keeper {
     Keeper::new(calls(server, Leadership::always()))
 }
 
-/// What the APIService trusts.
+/// What the `APIService` trusts.
 fn trusted(server: &ApiServer) -> Option<Vec<u8>> {
     let bundle = server.get(&api_service())?["spec"]["caBundle"].clone();
     serde_json::from_value::<k8s_openapi::ByteString>(bundle).ok().map(|bundle| bundle.0)
@@ -126,10 +126,10 @@ impl Serving {
         Self { cluster, authority, address, publish, keeper, pools, queues, _stop: stop.drop_guard() }
     }
 
-    /// Asks as somebody who has this certificate, and trusts whom the APIService trusts.
+    /// Asks as somebody who has this certificate, and trusts whom the `APIService` trusts.
     async fn ask(&self, shows: Option<&str>, path: &str, headers: &str) -> std::io::Result<(u16, String)> {
-        let shown = shows.map(|name| self.authority.sign(name).unwrap().pem().unwrap());
-        let config = client(&trusted(&self.cluster).unwrap(), shown);
+        let identity = shows.map(|name| self.authority.sign(name).unwrap().pem().unwrap());
+        let config = client(&trusted(&self.cluster).unwrap(), identity);
         let stream = TcpStream::connect(self.address).await?;
         let name = ServerName::try_from("metrics.petiole.svc").unwrap();
         let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;

@@ -77,12 +77,9 @@ impl Autoscaler {
         decision: &Decision,
     ) -> (&'static str, String) {
         let before = u32::try_from(written).unwrap_or_default();
-        let (reason, mut note) = said::announcement(before, to, decision);
-        if to == 0 {
-            let Scaling { cool_down, .. } = self.0;
-            note.push_str(&format!("; nothing to do for {cool_down:?}"));
-        }
-        (reason, note)
+        let (reason, note) = said::announcement(before, to, decision);
+        let cool_down = self.0.cool_down;
+        (reason, if to == 0 { format!("{note}; for {cool_down:?} at least") } else { note })
     }
 
     /// Whether the number of pods follows what there is to do.
