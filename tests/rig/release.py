@@ -21,8 +21,8 @@ def image(name: str) -> str:
 
 
 @contextmanager
-def installed(name: str) -> Iterator[Namespace]:
-    """A namespace with Petiole in it. It is gone afterwards, with all that is in it."""
+def installed(name: str, *more: str) -> Iterator[Namespace]:
+    """A namespace with Petiole in it, with these values besides. It is gone afterwards, with all that is in it."""
     namespace = Namespace(name)
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     # What an earlier run, which was killed, has left.
@@ -35,7 +35,7 @@ def installed(name: str) -> Iterator[Namespace]:
         redis, tag = image("demo-redis").rsplit(":", 1)
         values += [f"redis.image.repository={redis}", f"redis.image.tag={tag}"]
         try:
-            helm(name, "petiole", "--set", "redis.enabled=true", "--set-string", ",".join(values))
+            helm(name, "petiole", "--set", ",".join(("redis.enabled=true", *more)), "--set-string", ",".join(values))
         except RuntimeError as error:
             # Helm says that something is not ready, and not why.
             raise RuntimeError(f"{error}\n{namespace.dump()}") from None
@@ -45,7 +45,11 @@ def installed(name: str) -> Iterator[Namespace]:
 
 
 def remove(namespace: Namespace) -> None:
-    """Deletes a namespace without waiting for tasks that run in it, and whose results nobody waits for."""
+    """Deletes a namespace without waiting for tasks that run in it, and whose results nobody waits for.
+
+    What the release has outside of it goes by Helm: a cluster leads external metrics to one Service.
+    """
+    run("helm", "uninstall", "petiole", "--namespace", namespace.name, "--ignore-not-found")
     run("kubectl", "delete", "namespace", namespace.name, "--ignore-not-found", "--wait=false")
     namespace.kubectl("delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false")
     run("kubectl", "wait", "--for=delete", f"namespace/{namespace.name}", "--timeout", "120s")

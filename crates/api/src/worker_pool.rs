@@ -82,8 +82,8 @@ use crate::template::PodTemplate;
          task may run")
 )]
 pub struct WorkerPoolSpec {
-    /// How many pods run. `kubectl scale` and a `HorizontalPodAutoscaler` write it. Where scaling sets the number of pods,
-    /// it is left out, and so neither of these two can write it.
+    /// How many pods run. `kubectl scale` and a `HorizontalPodAutoscaler` write it. Where the operator sets the number of
+    /// pods (scaling.mode Native), it is left out, and so neither of these two can write it.
     #[serde(default = "WorkerPoolSpec::default_replicas")]
     #[schemars(range(min = 0, max = 10_000))]
     pub replicas: i32,

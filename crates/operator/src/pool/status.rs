@@ -8,10 +8,11 @@ use petiole_api::conditions::{self, DEGRADED, Fact, PROGRESSING, READY, SCALING_
 use petiole_api::{WorkerPool, WorkerPoolStatus, names};
 
 use super::apply::Applied;
+use super::foreign;
 use super::observe::Live;
 use super::orphans::is_rolled_out;
 use super::scale::decisions::Latest;
-use super::scale::{said, spec, wanted_of};
+use super::scale::{autoscaler, said, spec, wanted_of};
 use crate::news::{self, News};
 use crate::pace::Change;
 use crate::refusal::Refusal;
@@ -36,6 +37,8 @@ pub(super) struct Known<'a> {
     pub(super) latest: Option<&'a Latest>,
     /// The worker's image.
     pub(super) worker_image: &'a str,
+    /// Whether the operator tells autoscalers of Kubernetes how much there is to do.
+    pub(super) tells_autoscalers: bool,
 }
 
 /// The status, as it is known now.
@@ -45,7 +48,7 @@ pub(super) fn status(
     known: &Known<'_>,
     now: Timestamp,
 ) -> WorkerPoolStatus {
-    let Known { live, latest, worker_image } = *known;
+    let Known { live, latest: decided, worker_image, tells_autoscalers } = *known;
     let before = pool.status.clone().unwrap_or_default();
     let deployment = match outcome {
         Ok(applied) => Some(&applied.deployment),
@@ -53,6 +56,15 @@ pub(super) fn status(
         Err(_) => live.deployment.as_deref(),
     };
     let scaling = spec::scaling(pool).ok().flatten();
+    // What is decided of others is whether there are pods at all.
+    let latest = decided.filter(|_| scaling.is_some());
+    let by_kubernetes = spec::autoscaler(pool).ok().flatten().map(|autoscaler| {
+        let seen =
+            autoscaler::Seen { told: tells_autoscalers, live: live.autoscaler.as_deref(), latest: decided };
+        autoscaler.active(pool.spec.replicas, &seen)
+    });
+    let owner = pool.meta().uid.as_deref().unwrap_or_default();
+    let foreign = foreign::scaler(pool, live, owner);
     let wanted = match outcome {
         Ok(applied) => applied.replicas,
         Err(_) if scaling.is_some() => deployment.and_then(wanted_of).unwrap_or_default(),
@@ -80,8 +92,9 @@ pub(super) fn status(
         last_scaled: latest.and_then(said::scaled).or(before.last_scaled),
         conditions: conditions::keep(
             &before.conditions,
-            facts(wanted, outcome.as_ref().err(), deployment, live)
+            facts(wanted, outcome.as_ref().err(), deployment, live, foreign)
                 .into_iter()
+                .chain(by_kubernetes)
                 .chain(scaling.as_ref().filter(|_| stood.is_none()).map(|one| said::active(one, latest)))
                 .collect(),
             generation,
@@ -93,12 +106,21 @@ pub(super) fn status(
     }
 }
 
-fn facts(wanted: i32, refusal: Option<&Refusal>, deployment: Option<&Deployment>, live: &Live) -> Vec<Fact> {
+fn facts(
+    wanted: i32,
+    refusal: Option<&Refusal>,
+    deployment: Option<&Deployment>,
+    live: &Live,
+    foreign: Option<Refusal>,
+) -> Vec<Fact> {
     let degraded = match refusal {
         Some(refusal) => bad(refusal.reason, refusal.message.clone()),
-        None => pods_refused(deployment).or_else(|| pods_failing(live)).unwrap_or_else(|| {
-            (Status::False, reasons::AS_WANTED, "the pods are as they are wanted".to_owned())
-        }),
+        None => pods_refused(deployment)
+            .or_else(|| pods_failing(live))
+            .or_else(|| foreign.map(|foreign| bad(foreign.reason, foreign.message)))
+            .unwrap_or_else(|| {
+                (Status::False, reasons::AS_WANTED, "the pods are as they are wanted".to_owned())
+            }),
     };
     let progressing = progressing(wanted, deployment);
     let ready = ready(wanted, refusal, &degraded, deployment);

@@ -69,8 +69,8 @@ impl Connect for Fake {
 }
 
 /// An operator with a sampler.
-struct Scaling {
-    operator: Operator,
+pub(super) struct Scaling {
+    pub(super) operator: Operator,
     broker: Fake,
     look: Look,
     pools: Writer<Guarded>,
@@ -78,7 +78,7 @@ struct Scaling {
 }
 
 impl Scaling {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut operator = Operator::new();
         let (pools_reader, pools) = store();
         if let Some(context) = Arc::get_mut(&mut operator.context) {
@@ -108,7 +108,7 @@ impl Scaling {
 
     /// So many messages wait from now on; nothing, when the broker is away. Then it is looked at, and who was woken is
     /// said.
-    async fn sample(&mut self, ready: Option<u64>) -> Vec<String> {
+    pub(super) async fn sample(&mut self, ready: Option<u64>) -> Vec<String> {
         *self.broker.0.lock().unwrap() = ready.map(|ready| Depth { ready, ..Depth::default() });
         let mut rounds = self.look.sampler.rounds();
         rounds.changed().await.unwrap();
@@ -120,15 +120,15 @@ impl Scaling {
         woken
     }
 
-    fn pool(&mut self, pool: &WorkerPool) {
+    pub(super) fn pool(&mut self, pool: &WorkerPool) {
         self.pools.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(pool.clone()))));
     }
 
-    fn replicas(&self) -> Value {
+    pub(super) fn replicas(&self) -> Value {
         self.operator.deployment()["spec"]["replicas"].clone()
     }
 
-    fn event(&self, reason: &str) -> Option<Value> {
+    pub(super) fn event(&self, reason: &str) -> Option<Value> {
         let events = self.operator.server.all("/apis/events.k8s.io/v1/namespaces/photos/events");
         events.into_iter().find(|event| event["reason"] == reason)
     }
