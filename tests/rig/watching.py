@@ -18,9 +18,8 @@ class Watch:
 
     def __init__(self, path: str, see: See) -> None:
         command = ["kubectl", "get", "--raw", f"{path}?watch=true"]
-        self.kubectl = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ENVIRONMENT
-        )
+        # What it complains of is for whoever looks on.
+        self.kubectl = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=ENVIRONMENT)
         self.see = see
         #: Whether the watch has ended by itself: what was heard is not all then.
         self.broken = False
