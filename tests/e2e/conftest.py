@@ -75,8 +75,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def namespace() -> Iterator[Namespace]:
     """The namespace, with Petiole in it."""
     # A cluster has one provider of external metrics: in one of the user's it may be another.
-    more = () if another_provider() else ("externalMetrics.enabled=true",)
-    with installed(NAMESPACE, *more) as namespace:
+    options = () if another_provider() else ("--set", "externalMetrics.enabled=true")
+    with installed(NAMESPACE, *options) as namespace:
         yield namespace
 
 

@@ -68,6 +68,13 @@ impl Connect for Fake {
     }
 }
 
+/// The pool's queue, and how it is asked about.
+fn thumbnails() -> (QueueKey, Watch) {
+    let queue = QueueName { name: "a".to_owned(), priority_steps: vec![0], dead_letter: "b".to_owned() };
+    let key = QueueKey { namespace: "photos".to_owned(), name: "thumbnails".to_owned() };
+    (key, Watch { broker: Address::default(), queue, results: None })
+}
+
 /// An operator with a sampler.
 pub(super) struct Scaling {
     pub(super) operator: Operator,
@@ -90,9 +97,8 @@ impl Scaling {
             context.sampler = sampler.clone();
         }
         let (wake, woken) = mpsc::unbounded_channel();
-        let queue = QueueName { name: "a".to_owned(), priority_steps: vec![0], dead_letter: "b".to_owned() };
-        let key = QueueKey { namespace: "photos".to_owned(), name: "thumbnails".to_owned() };
-        sampler.watch(key, Watch { broker: Address::default(), queue, results: None });
+        let (key, watch) = thumbnails();
+        sampler.watch(key, watch);
         let look = Look {
             scope: Scope::Namespace("photos".to_owned()),
             cluster: operator.context.cluster.clone(),
@@ -212,6 +218,30 @@ async fn a_broker_that_is_away_leaves_the_pods_as_they_are_and_a_condition_says_
     assert!(active.message.ends_with("connection refused"), "{}", active.message);
     assert!(scaling.event(reasons::SIGNAL_UNKNOWN).is_some());
     assert_eq!(scaling.sample(Some(70)).await, ["resizer"]);
+}
+
+/// Without its password a queue cannot be asked about.
+#[tokio::test(start_paused = true)]
+async fn a_queue_whose_secret_was_removed_leaves_the_pods_as_they_are_and_a_condition_says_so() {
+    let mut scaling = Scaling::new();
+    let pool = scaled(json!({}));
+    scaling.pool(&pool);
+    scaling.sample(Some(70)).await;
+    let pool = scaling.operator.look_after(&pool).await;
+    let (key, watch) = thumbnails();
+    scaling.look.sampler.forget(&key);
+    scaling.look.look(Timestamp::now());
+    assert_eq!(scaling.woken.try_recv().unwrap().name, "resizer");
+    scaling.operator.reconcile(&pool).await.unwrap();
+    assert_eq!(scaling.replicas(), 7);
+    let status = scaling.operator.status(&pool).await;
+    let active = conditions::find(&status.conditions, conditions::SCALING_ACTIVE).unwrap();
+    assert_eq!((active.status.as_str(), active.reason.as_str()), ("False", reasons::SIGNAL_UNKNOWN));
+    // It is there again.
+    scaling.look.sampler.watch(key, watch);
+    assert_eq!(scaling.sample(Some(70)).await, ["resizer"]);
+    scaling.operator.reconcile(&pool).await.unwrap();
+    assert_eq!(scaling.replicas(), 7);
 }
 
 #[tokio::test(start_paused = true)]
