@@ -10,6 +10,7 @@ from bursts import NAMESPACE, Bursts
 from figures import say
 from plotting import Line, Panel, draw
 from rig.kube import ROOT
+from rig.manifests import API_VERSION
 from rig.processes import adopt_orphans, end_leftovers
 from rig.reach import reached
 from rig.release import REDIS, installed
@@ -39,10 +40,13 @@ class Story:
         self.desired: list[tuple[float, float]] = [(float("-inf"), 0)]
         self.ready: list[tuple[float, float]] = [(float("-inf"), 0)]
 
-    def see(self, happened: str, deployment: dict[str, Any], at: float) -> None:
+    def decided(self, _: str, pool: dict[str, Any], at: float) -> None:
+        """Takes an event of the watch of WorkerPools."""
+        self.desired.append((at, pool.get("status", {}).get("desiredReplicas", 0)))
+
+    def followed(self, _: str, deployment: dict[str, Any], at: float) -> None:
         """Takes an event of the watch of Deployments."""
-        if deployment["metadata"]["name"] == "burst" and happened != "DELETED":
-            self.desired.append((at, deployment["spec"]["replicas"]))
+        if deployment["metadata"]["name"] == "burst":
             self.ready.append((at, deployment.get("status", {}).get("readyReplicas", 0)))
 
     def look(self, bursts: Bursts, ending: threading.Event) -> None:
@@ -62,7 +66,8 @@ def tell(bursts: Bursts) -> Story:
     story, ending = Story(), threading.Event()
     bursts.pool("burst", scaling=SCALING)
     looking = threading.Thread(target=story.look, args=(bursts, ending))
-    with Watch(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments", story.see):
+    pools = Watch(f"/apis/{API_VERSION}/namespaces/{NAMESPACE}/workerpools", story.decided)
+    with pools, Watch(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments", story.followed):
         looking.start()
         time.sleep(MARGIN)
         story.start = time.monotonic()
@@ -81,7 +86,7 @@ def picture(story: Story) -> str:
     """Draws it."""
     depth, desired, ready = (story.since(points) for points in (story.depth, story.desired, story.ready))
     messages = Panel("messages", [Line("waiting or held", "#d97706", depth)])
-    pods = Panel("pods", [Line("desired", "#6b7280", desired, dashed=True), Line("ready", "#2f80c2", ready)])
+    pods = Panel("pods", [Line("desired", "#8b949e", desired, dashed=True), Line("ready", "#2f80c2", ready)])
     return draw([messages, pods], depth[-1][0])
 
 

@@ -26,10 +26,10 @@ class Panel:
 
 
 WIDTH, HEIGHT, GAP = 640, 150, 46
-LEFT, RIGHT, TOP = 48, 130, 30
+LEFT, RIGHT, TOP = 48, 150, 30
 
 STYLE = """
-  text { font: 12px system-ui, sans-serif; fill: #4b5563; }
+  text { font: 12px system-ui, sans-serif; fill: #6e7781; }
   .title { font-weight: 600; }
   .grid { stroke: #9ca3af; stroke-opacity: .35; }
   path { fill: none; stroke-width: 2; stroke-linejoin: round; }
@@ -90,4 +90,4 @@ def nice(number: float) -> float:
     size = 1.0
     while size * 10 <= number:
         size *= 10
-    return next(size * part for part in (1, 2, 4, 5, 6, 8, 10) if size * part >= number)
+    return next(size * part for part in (1, 2, 3, 4, 5, 10) if size * part >= number)
