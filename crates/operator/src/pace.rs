@@ -1,6 +1,7 @@
 //! How often status is written: when a condition changes, or work comes or has gone, at once, otherwise at most every
-//! [`FIGURES`] per object; and by the whole operator at most [`PER_SECOND`] times a second. Status is for people and
-//! `kubectl wait`; what changes each second is in the metrics.
+//! [`FIGURES`] per object; and by the whole operator at most [`PER_SECOND`] times a second. Where there are so many objects
+//! that their figures alone would fill that, they are written less often, so that a condition need not wait for them.
+//! Status is for people and `kubectl wait`; what changes each second is in the metrics.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,6 +14,8 @@ use tokio::time::{Instant, sleep_until};
 pub const FIGURES: Duration = Duration::from_secs(15);
 /// Writes in a second, over all objects.
 const PER_SECOND: u32 = 20;
+/// Writes in a second that are of figures only, over all objects of one kind. There are two kinds.
+const FIGURES_PER_SECOND: u32 = 8;
 
 /// What has changed since status was written last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +70,11 @@ impl<K: Eq + Hash + Clone> Pace<K> {
             Change::None => None,
             Change::State => Some(Duration::ZERO),
             Change::Figures => {
-                let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).get(object).copied();
-                Some(last.map_or(Duration::ZERO, |last| (last + FIGURES).saturating_duration_since(now)))
+                let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+                let objects = u32::try_from(last.len()).unwrap_or(u32::MAX);
+                let every = FIGURES.max(Duration::from_secs(1).saturating_mul(objects) / FIGURES_PER_SECOND);
+                let last = last.get(object).copied();
+                Some(last.map_or(Duration::ZERO, |last| (last + every).saturating_duration_since(now)))
             }
         }
     }
@@ -99,6 +105,18 @@ mod tests {
         assert_eq!(pace.due(&"a", Change::State), Some(Duration::ZERO));
         tokio::time::advance(FIGURES).await;
         assert_eq!(pace.due(&"a", Change::Figures), Some(Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn figures_of_many_objects_leave_turns_to_conditions() {
+        let pace = Pace::new(Turns::default());
+        for object in 0..1000 {
+            pace.turn(&object).await;
+        }
+        assert_eq!(pace.due(&999, Change::Figures), Some(Duration::from_secs(125)));
+        assert_eq!(pace.due(&999, Change::State), Some(Duration::ZERO));
+        pace.retain(|object| *object >= 900);
+        assert_eq!(pace.due(&999, Change::Figures), Some(FIGURES));
     }
 
     #[tokio::test(start_paused = true)]
