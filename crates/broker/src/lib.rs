@@ -191,6 +191,8 @@ pub struct Depth {
     pub ready: u64,
     /// Messages that our workers hold.
     pub reserved: u64,
+    /// Messages that Celery's own workers hold: an estimate, some seconds old. Nothing, before they were counted once.
+    pub unacked: Option<u64>,
     /// Messages that wait for their time.
     pub scheduled: u64,
     /// Of these, messages whose time comes within [`SOON`].

@@ -113,6 +113,11 @@ impl MemoryBroker {
         self.lock().list(queue, step).iter().cloned().collect()
     }
 
+    /// One of Celery's workers has taken a message of a queue.
+    pub fn celery_holds(&self, queue: &QueueName) {
+        *self.lock().unacked.entry(queue.name.clone()).or_default() += 1;
+    }
+
     /// How many messages each worker holds.
     pub fn held(&self) -> HashMap<String, usize> {
         self.lock().held()

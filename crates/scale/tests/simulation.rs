@@ -68,7 +68,7 @@ impl World {
             Seen::Unknown { since: self.known }
         } else {
             self.known = now;
-            let work = Work { ready: self.messages - reserved, reserved, due: 0 };
+            let work = Work { ready: self.messages - reserved, reserved, ..Work::default() };
             Seen::Work { work, task_seconds: Some(if self.stuck { 3600.0 } else { 1.0 }) }
         };
         if !self.stuck {

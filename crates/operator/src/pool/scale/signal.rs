@@ -62,6 +62,12 @@ pub(crate) enum Unknown {
 }
 
 /// The pool's part of what all its queues hold; or why nobody knows it.
+///
+/// Each message counts once, so what is held has one source for a pool. Here it is the broker's: `reserved` is what Petiole's
+/// workers hold, `unacked` what Celery's own workers hold, and no message is both. A pool whose own workers are Celery's is
+/// to leave `unacked` out, since its workers are asked what they hold: they know the tasks that they have acknowledged early
+/// and still run, which `unacked` lacks, and tell what waits in them for its time, which `unacked` counts as if it were
+/// work.
 pub(super) fn work(
     pool: &WorkerPool,
     capacities: &Capacities,
@@ -70,9 +76,10 @@ pub(super) fn work(
 ) -> Result<Work, Unknown> {
     let mine = capacity(pool);
     queues(pool).try_fold(Work::default(), |sum, queue| {
-        let (Depth { ready, reserved, due, .. }, _) = depth(&queue.name, latest(&queue), now)?;
+        let (Depth { ready, reserved, unacked, due, .. }, _) = depth(&queue.name, latest(&queue), now)?;
+        let unacked = unacked.unwrap_or_default();
         let all = capacities.0.get(&queue).copied().unwrap_or(mine);
-        Ok(sum + share(Work { ready, reserved, due }, mine, all))
+        Ok(sum + share(Work { ready, reserved, unacked, due }, mine, all))
     })
 }
 
