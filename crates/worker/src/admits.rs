@@ -7,7 +7,6 @@ use petiole_broker::{Delivery, Disposition, Settlement, Tag, lost};
 use petiole_protocol::envelope::Envelope;
 
 use crate::admit::{Admission, Discarded};
-use crate::drain::Drain;
 use crate::run::{Effects, Ended};
 use crate::settle::Unlocking;
 use crate::worker::Worker;
@@ -25,7 +24,7 @@ impl Worker {
         let tag = delivery.tag;
         let counts = |envelope: &Envelope| lost::deliveries(&envelope.headers);
         let noted = first && delivery.envelope.as_ref().is_ok_and(|envelope| counts(envelope) == 0);
-        if self.drain != Drain::No {
+        if self.takes_nothing() {
             self.settle(Settlement::new(tag, Disposition::Requeue));
             return;
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use petiole_broker::{BEAT, Held, Lease};
+use petiole_broker::{BEAT, Held, Lease, Wish};
 use petiole_process::log::Chain;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -15,6 +15,13 @@ use crate::tally::Tally;
 
 /// Between two sweeps for workers whose lease has ended.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// Between two times that a worker which drains says so, and asks whether it still is to: a wish is taken back when there
+/// is work, which then waits for this worker.
+const DRAINING: Duration = Duration::from_millis(500);
+
+/// Between two times that it says how busy it is, whatever happens in it.
+const SPACING: Duration = Duration::from_millis(200);
 
 /// The first and the longest wait before a connection is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
@@ -28,6 +35,8 @@ pub enum LeaseEvent {
     Failing(String),
     /// A beat has worked after one that had failed.
     Working,
+    /// The operator wants something else of this worker than before.
+    Wish(Wish),
     /// The lease was swept.
     Lost,
 }
@@ -75,10 +84,13 @@ async fn beat(
     let mut next_beat = Instant::now() + BEAT;
     // At once: after a time without sweeps no lease is ended, and a lone worker that starts again is that time's end.
     let mut next_sweep = Instant::now();
-    let mut failing = false;
+    // At once, too: of a worker that has said nothing nobody knows whether it is busy.
+    let (mut next_tell, mut told) = (Instant::now(), None);
+    let (mut failing, mut wish) = (false, Wish::Work);
     loop {
         tokio::select! {
-            () = sleep_until(next_beat.min(next_sweep)) => {}
+            () = sleep_until(next_beat.min(next_sweep).min(next_tell)) => {}
+            () = tally.news() => next_tell = told.map_or(next_tell, |told| next_tell.min(told + SPACING)),
             () = stop.cancelled() => break,
         }
         let now = Instant::now();
@@ -89,9 +101,6 @@ async fn beat(
                         let _ = events.send(LeaseEvent::Working);
                     }
                     next_beat = now + BEAT;
-                    if let Err(error) = lease.tell(&tally.load(now.into_std())).await {
-                        tracing::debug!(error = %Chain(&error), "how busy the worker is could not be told");
-                    }
                 }
                 Ok(Held::Lost) => {
                     let _ = events.send(LeaseEvent::Lost);
@@ -103,6 +112,23 @@ async fn beat(
                     next_beat = now + RETRY.1;
                 }
             }
+        }
+        if now >= next_tell {
+            if !failing {
+                match lease.tell(&tally.load(now.into_std())).await {
+                    Ok(heard) if heard != wish => {
+                        wish = heard;
+                        let _ = events.send(LeaseEvent::Wish(wish));
+                    }
+                    Ok(_) => {}
+                    // What was wished last stands: a broker that is away changes nothing.
+                    Err(error) => {
+                        tracing::debug!(error = %Chain(&error), "how busy the worker is could not be told");
+                    }
+                }
+            }
+            told = Some(now);
+            next_tell = now + if wish == Wish::Drain { DRAINING } else { BEAT };
         }
         if now >= next_sweep {
             match lease.sweep().await {

@@ -9,7 +9,7 @@
 //!
 //! - The steps: [`receive`], [`admit`], [`run`], [`settle`], [`commit`]; [`join`] when a chord is complete; [`work`] and [`outcome`] are what passes
 //!   between them.
-//! - [`worker`]: the loop that holds them together; [`turn`]: the end of each of its turns. [`drain`]: how it stops. [`session`]: one incarnation of the worker. [`lease`]: how it
+//! - [`worker`]: the loop that holds them together; [`turn`]: the end of each of its turns. [`drain`]: how it stops; `wish`: how it is told that it is to, and that it is not. [`session`]: one incarnation of the worker. [`lease`]: how it
 //!   says that it lives. [`socket`]: frames from and to the task container.
 //! - [`predecessor`]: what an earlier process of this pod still holds. `noting`: which attempts the broker knows to have
 //!   begun, should this process end.
@@ -47,5 +47,6 @@ pub mod socket;
 pub mod tally;
 pub mod turn;
 mod unlocks;
+mod wish;
 pub mod work;
 pub mod worker;

@@ -14,7 +14,6 @@ use petiole_broker::{Disposition, Settlement, Start, Tag, Turn};
 use petiole_protocol::control::RateLimit;
 
 use crate::admit;
-use crate::drain::Drain;
 use crate::run::Effects;
 use crate::work::Work;
 use crate::worker::Worker;
@@ -74,7 +73,7 @@ impl Worker {
             let Some(work) = self.asking.work.remove(&tag) else { continue };
             match turn {
                 Turn::Later | Turn::Lost => {}
-                Turn::Now if self.drain != Drain::No => {
+                Turn::Now if self.takes_nothing() => {
                     self.settle(Settlement::new(tag, Disposition::Requeue));
                 }
                 // Revoked while it asked.

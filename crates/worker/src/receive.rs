@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use petiole_broker::{Begun, BrokerError, Consumer, Delivery, Tag};
 use petiole_process::log::Chain;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
@@ -73,10 +73,12 @@ pub enum Receipt {
     LeaseLost,
 }
 
-/// Answers each request for so many messages by one receipt of messages, until the requests end.
+/// Answers each request for so many messages by one receipt of messages, until the requests end. A wait for messages is cut
+/// short by `enough`.
 pub async fn receive(
     consumer: Arc<dyn Consumer>,
     holding: Holding,
+    enough: Arc<Notify>,
     mut requests: mpsc::Receiver<Request>,
     receipts: mpsc::UnboundedSender<Receipt>,
 ) {
@@ -91,7 +93,10 @@ pub async fn receive(
             match consumer.receive_for(want, &begun).await {
                 Ok(messages) if messages.is_empty() => {
                     backoff = Backoff::new(RETRY);
-                    let _ = tokio::time::timeout(ADOPT, consumer.wait()).await;
+                    tokio::select! {
+                        _ = tokio::time::timeout(ADOPT, consumer.wait()) => {}
+                        () = enough.notified() => {}
+                    }
                     break Receipt::Messages(messages);
                 }
                 Ok(messages) => {

@@ -10,11 +10,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use petiole_broker::{BrokerError, Parking, Settlement, Start, Tag, Turn};
+use petiole_broker::{BrokerError, Parking, Settlement, Start, Tag, Turn, Wish};
 use petiole_process::log::Chain;
 use petiole_protocol::canvas::builtin::Decision;
 use petiole_results::Store;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -45,6 +45,8 @@ pub enum SessionEvent {
     Working,
     /// The broker or the store cannot be reached.
     Failing(String),
+    /// The operator wants something else of this worker than before.
+    Wish(Wish),
     /// The lease is lost.
     Lost,
     /// Messages were received. `answer` tells an answer to a request from messages that were adopted.
@@ -82,6 +84,7 @@ pub struct Session {
     holder: Arc<OnceLock<Arc<dyn Holder>>>,
     events: mpsc::UnboundedSender<SessionEvent>,
     requests: mpsc::Sender<Request>,
+    enough: Arc<Notify>,
     commits: mpsc::UnboundedSender<Settlement>,
     /// What is signed before it is committed, where the pool signs.
     signs: Option<mpsc::UnboundedSender<Settlement>>,
@@ -104,6 +107,7 @@ impl Session {
     ) -> Result<(Self, mpsc::UnboundedReceiver<SessionEvent>), LeaseError> {
         let (holding, holder) = (Holding::default(), Arc::<OnceLock<_>>::default());
         let (requests, request_inbox) = mpsc::channel(1);
+        let enough = Arc::<Notify>::default();
         let (commits, commit_inbox) = mpsc::unbounded_channel();
         let (signs, sign_inbox) = mpsc::unbounded_channel();
         let signs = signing.is_some().then_some(signs);
@@ -119,6 +123,7 @@ impl Session {
             holding: holding.clone(),
             holder: holder.clone(),
             requests: request_inbox,
+            enough: enough.clone(),
             commits: commit_inbox,
             notes: note_inbox,
             headers: header_inbox,
@@ -136,6 +141,7 @@ impl Session {
             holder,
             events,
             requests,
+            enough,
             commits,
             signs,
             notes,
@@ -151,6 +157,11 @@ impl Session {
     /// Asks for messages. One request at a time.
     pub fn request(&self, request: Request) -> bool {
         self.requests.try_send(request).is_ok()
+    }
+
+    /// Has the request under way answered soon, whether there are messages or not.
+    pub fn enough(&self) {
+        self.enough.notify_one();
     }
 
     /// Hands something over to be committed.
@@ -243,6 +254,7 @@ struct Work {
     holding: Holding,
     holder: Arc<OnceLock<Arc<dyn Holder>>>,
     requests: mpsc::Receiver<Request>,
+    enough: Arc<Notify>,
     commits: mpsc::UnboundedReceiver<Settlement>,
     notes: mpsc::UnboundedReceiver<Vec<Tag>>,
     headers: mpsc::UnboundedReceiver<Header>,
@@ -258,6 +270,7 @@ impl Work {
                 Some(LeaseEvent::Failing(why)) => self.say(SessionEvent::Failing(why)),
                 Some(LeaseEvent::Lost) => return self.say(SessionEvent::Lost),
                 Some(LeaseEvent::Working) => {}
+                Some(LeaseEvent::Wish(wish)) => self.say(SessionEvent::Wish(wish)),
                 None => return,
             }
         }
@@ -267,7 +280,7 @@ impl Work {
 
         let (receipts, mut receipt_inbox) = mpsc::unbounded_channel();
         let (done, mut done_inbox) = mpsc::unbounded_channel();
-        let receiving = receive(consumer.clone(), self.holding.clone(), self.requests, receipts);
+        let receiving = receive(consumer.clone(), self.holding.clone(), self.enough, self.requests, receipts);
         let noting = note(consumer.clone(), self.notes, self.events.clone());
         let joining = read_headers(store.clone(), self.headers, self.events.clone());
         let committing = commit(Committer { consumer, store }, self.commits, done);
@@ -285,6 +298,7 @@ impl Work {
                     Some(event) = self.lease.recv() => match event {
                         LeaseEvent::Registered | LeaseEvent::Working => SessionEvent::Working,
                         LeaseEvent::Failing(why) => SessionEvent::Failing(why),
+                        LeaseEvent::Wish(wish) => SessionEvent::Wish(wish),
                         LeaseEvent::Lost => SessionEvent::Lost,
                     },
                     else => return,

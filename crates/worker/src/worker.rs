@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use petiole_broker::{Intake, Tag};
+use petiole_broker::{Intake, Tag, Wish};
 use petiole_contract::control::FromRunner;
 use petiole_contract::pool::Pool;
 use petiole_contract::serve::PICKLE;
@@ -63,6 +63,8 @@ pub mod part {
     pub const BROKER: &str = "broker";
     /// The runner, and the handlers in `Serve` mode.
     pub const TASK: &str = "task container";
+    /// The operator's wish that this worker stays.
+    pub const WISH: &str = "wish";
 }
 
 /// A worker.
@@ -93,6 +95,8 @@ pub struct Worker {
     pub(crate) said_alive: Instant,
     paused: bool,
     pub(crate) drain: Drain,
+    /// What the operator wants of this incarnation.
+    pub(crate) wish: Wish,
     /// Work that has asked the broker for its start.
     pub(crate) asking: Asking,
     /// How long running tasks may go on for in a drain.
@@ -147,6 +151,7 @@ impl Worker {
             said_alive: Instant::now(),
             paused: false,
             drain: Drain::No,
+            wish: Wish::Work,
             asking: Asking::default(),
             patience: pool.drain.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             drain_until: None,
@@ -230,6 +235,7 @@ impl Worker {
         self.requested = false;
         self.working = false;
         self.noting = Noting::default();
+        self.forget_wish();
         Ok(())
     }
 
@@ -254,6 +260,7 @@ impl Worker {
                     self.ready.missing(part::BROKER, why);
                 }
             }
+            SessionEvent::Wish(wish) => self.wished(wish, now, effects),
             SessionEvent::Lost => {
                 tracing::error!("the lease was lost: every task is killed, nothing of them is written");
                 self.metrics.leases_lost.with_label_values::<&str>(&[]).inc();
@@ -381,8 +388,7 @@ impl Worker {
         let (held, running) = self.runs.count();
         self.metrics.held.with_label_values::<&str>(&[]).set(gauge(held));
         self.metrics.running.with_label_values::<&str>(&[]).set(gauge(running));
-        let holding = self.session.as_ref().map_or(held, |session| session.holding.len());
-        self.tally.counts(holding, running, Instant::now());
+        self.count();
     }
 }
 

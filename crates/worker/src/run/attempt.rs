@@ -19,6 +19,8 @@ pub(super) struct Run {
     /// Its task was revoked after it had been admitted.
     pub(super) revoked: Option<Revoked>,
     pub(super) note: Note,
+    /// Calls of it have ended, and others are to come: its message has begun.
+    pub(super) goes_on: bool,
     /// What its handler has said that it adds to its chord.
     pub(super) adds: Vec<Bytes>,
     /// It fails whatever its end is: what its handler has said of it cannot be read.

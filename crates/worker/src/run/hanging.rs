@@ -36,7 +36,7 @@ impl Runs {
             }
         }
         for (process, (stuck, attempts)) in given {
-            if (stuck || self.draining) && !attempts.is_empty() {
+            if (stuck || self.draining || self.resting) && !attempts.is_empty() {
                 serve.recall(process, attempts, effects);
             }
         }

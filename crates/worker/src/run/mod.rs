@@ -80,6 +80,8 @@ pub struct Runs {
     next: Attempt,
     concurrency: usize,
     draining: bool,
+    /// See [`Self::rest`].
+    resting: bool,
     /// See [`Self::kill`].
     killing: bool,
     tells_starts: bool,
@@ -114,6 +116,7 @@ impl Runs {
             next: 1,
             concurrency,
             draining: false,
+            resting: false,
             killing: false,
             tells_starts: false,
             looked: None,
@@ -132,7 +135,7 @@ impl Runs {
 
     /// How many messages to fetch now.
     pub fn wants(&self) -> usize {
-        if self.draining || !self.ready() {
+        if self.draining || self.resting || !self.ready() {
             return 0;
         }
         let ahead = self.window.ahead(self.concurrency);
@@ -188,6 +191,7 @@ impl Runs {
             since: now,
             revoked: None,
             note,
+            goes_on: false,
             adds: Vec::new(),
             wrong: None,
         };
@@ -247,7 +251,9 @@ impl Runs {
                 self.waiting.pop_front();
                 continue;
             };
-            if run.revoked.is_some() {
+            // One that its handler has given back.
+            let may_not_begin = self.resting && !run.goes_on;
+            if run.revoked.is_some() || may_not_begin {
                 self.waiting.pop_front();
                 self.end(attempt, Outcome::Returned, now, effects);
                 continue;
@@ -356,7 +362,8 @@ impl Runs {
     fn call_again(&mut self, run: Run, now: Instant) {
         let attempt = self.next;
         self.next += 1;
-        self.attempts.insert(attempt, Run { state: State::Waiting, since: now, revoked: None, ..run });
+        self.attempts
+            .insert(attempt, Run { goes_on: true, state: State::Waiting, since: now, revoked: None, ..run });
         self.waiting.push_front(attempt);
     }
 }

@@ -1,5 +1,5 @@
 //! Stopping: no more is taken, and what has not started goes back; what runs may end, or is killed and goes back, too.
-//! When the lease is lost, everything is killed and forgotten.
+//! When the lease is lost, everything is killed and forgotten. Resting is the beginning of stopping, and can be taken back.
 
 use std::time::Instant;
 
@@ -22,6 +22,27 @@ impl Runs {
         if let Executor::Serve(serve) = &mut self.executor {
             serve.drain(effects);
         }
+    }
+
+    /// Takes nothing more and gives back what has not begun; lets the rest end. All is kept ready to go on, and the broker is
+    /// told of what runs as before: this may last as long as the longest task.
+    pub fn rest(&mut self, now: Instant, effects: &mut Effects) {
+        if std::mem::replace(&mut self.resting, true) {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        for attempt in self.take_unnoted().into_iter().chain(waiting) {
+            if self.attempts.get(&attempt).is_some_and(|run| run.goes_on) {
+                self.waiting.push_back(attempt);
+            } else {
+                self.end(attempt, Outcome::Returned, now, effects);
+            }
+        }
+    }
+
+    /// Takes messages again.
+    pub fn wake(&mut self) {
+        self.resting = false;
     }
 
     /// What runs may not even end: every process is killed, and its tasks go back. Nothing waits any more: this comes after

@@ -4,6 +4,7 @@ mod note;
 mod pickled;
 mod pids;
 mod resize;
+mod rest;
 mod revoke;
 
 use std::sync::Arc;

@@ -8,3 +8,4 @@ mod poison;
 mod predecessor;
 mod rig;
 mod stopping;
+mod wish;

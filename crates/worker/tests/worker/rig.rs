@@ -163,6 +163,7 @@ pub(crate) struct Running {
     published: Published,
     folder: TempDir,
     pub(crate) stop: Stop,
+    pub(crate) ready: Readiness,
     _dropped: DropGuard,
 }
 
@@ -193,7 +194,7 @@ impl Running {
         });
         let pool = serde_json::from_value(pool).unwrap();
         let (folder, registry, stop) = (tempfile::tempdir().unwrap(), Registry::default(), Stop::default());
-        let published = Published::default();
+        let (published, ready) = (Published::default(), Readiness::default());
         let worker = Worker::new(
             &pool,
             petiole_worker::accept::Forms::default(),
@@ -205,14 +206,14 @@ impl Running {
                 workers: Mutex::default(),
                 published: published.clone(),
             }),
-            Readiness::default(),
+            ready.clone(),
             Metrics::new(&registry).unwrap(),
         )
         .unwrap();
         let listener = petiole_worker::socket::listen(&folder.path().join("socket")).unwrap();
         tokio::spawn(worker.work(listener, stop.clone()));
         let dropped = stop.drain.clone().drop_guard();
-        Self { registry, published, folder, stop, _dropped: dropped }
+        Self { registry, published, folder, stop, ready, _dropped: dropped }
     }
 
     /// The names of the events of a task that were published.
