@@ -32,6 +32,8 @@ pub(super) struct State {
     /// Something was put into a list since this was last asked.
     pushed: bool,
     pub(super) mail: Mail,
+    /// Who listens to Celery's own workers.
+    pub(super) ear: Option<u64>,
     pub(super) revoked: Kept<String>,
     pub(super) revoked_stamps: Kept<(String, String)>,
 }
