@@ -8,10 +8,12 @@
 //! ```
 //!
 //! [`paths`] is where things stand in a pod. [`memory`] is why a second look at an unchanged pool makes no call.
-//! [`kills`] finds what is worth an event though no condition changes with it.
+//! [`kills`] finds what is worth an event though no condition changes with it. [`celery`] looks after pods whose image runs
+//! its own worker.
 
 mod apply;
 pub mod build;
+pub mod celery;
 pub mod kills;
 pub mod memory;
 mod observe;

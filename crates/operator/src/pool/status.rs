@@ -5,9 +5,11 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, ResourceExt};
 use petiole_api::conditions::{self, DEGRADED, Fact, PROGRESSING, READY, SCALING_ACTIVE, Status, reasons};
+use petiole_api::worker_pool::Mode;
 use petiole_api::{WorkerPool, WorkerPoolStatus, names};
 
 use super::apply::Applied;
+use super::celery;
 use super::observe::Live;
 use super::orphans::is_rolled_out;
 use super::scale::decisions::Latest;
@@ -69,7 +71,7 @@ pub(super) fn status(
         ready_replicas: counts.and_then(|counts| counts.ready_replicas).unwrap_or_default(),
         selector: Some(format!("{}={}", names::POOL, pool.name_any())),
         worker_image: match outcome {
-            Ok(_) => Some(worker_image.to_owned()),
+            Ok(_) => (pool.spec.mode != Mode::Celery).then(|| worker_image.to_owned()),
             Err(_) => before.worker_image,
         },
         // Who has only just begun to lead has decided nothing yet: what was said before stands.
@@ -79,7 +81,7 @@ pub(super) fn status(
         last_scaled: latest.and_then(said::scaled).or(before.last_scaled),
         conditions: conditions::keep(
             &before.conditions,
-            facts(wanted, outcome.as_ref().err(), deployment, live)
+            facts(wanted, outcome.as_ref().err(), deployment, live, silent(pool, live, now))
                 .into_iter()
                 .chain(scaling.as_ref().filter(|_| stood.is_none()).map(|one| said::active(one, latest)))
                 .collect(),
@@ -92,10 +94,16 @@ pub(super) fn status(
     }
 }
 
-fn facts(wanted: i32, refusal: Option<&Refusal>, deployment: Option<&Deployment>, live: &Live) -> Vec<Fact> {
+fn facts(
+    wanted: i32,
+    refusal: Option<&Refusal>,
+    deployment: Option<&Deployment>,
+    live: &Live,
+    silent: Option<Finding>,
+) -> Vec<Fact> {
     let degraded = match refusal {
         Some(refusal) => bad(refusal.reason, refusal.message.clone()),
-        None => pods_refused(deployment).or_else(|| pods_failing(live)).unwrap_or_else(|| {
+        None => pods_refused(deployment).or_else(|| pods_failing(live)).or(silent).unwrap_or_else(|| {
             (Status::False, reasons::AS_WANTED, "the pods are as they are wanted".to_owned())
         }),
     };
@@ -134,6 +142,13 @@ fn pod_failing(pod: &Pod) -> Option<Finding> {
         let message = format!("container {} of pod {}: {reason}: {says}", container.name, pod.name_any());
         Some(bad(reasons::PODS_FAILING, message))
     })
+}
+
+/// The workers are the image's own, and none is heard.
+fn silent(pool: &WorkerPool, live: &Live, now: Timestamp) -> Option<Finding> {
+    let queue = pool.spec.queues.first().filter(|_| pool.spec.mode == Mode::Celery)?;
+    celery::silent::silent(&live.pods, &queue.task_queue, now)
+        .map(|message| bad(reasons::WORKERS_SILENT, message))
 }
 
 fn progressing(wanted: i32, deployment: Option<&Deployment>) -> Finding {

@@ -1,5 +1,6 @@
 //! The five steps together, with an API server in memory.
 
+mod celery;
 mod certificates;
 mod scaling;
 

@@ -6,7 +6,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use http::StatusCode;
-use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Report, Worker};
+use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Remote, Report, Said, Worker};
+use petiole_protocol::envelope::Envelope;
 use petiole_results::Store;
 use petiole_results::redis::EndpointError;
 use serde_json::json;
@@ -48,6 +49,17 @@ impl Broker {
 }
 
 struct Shared(Arc<Broker>);
+
+#[async_trait]
+impl Remote for Shared {
+    fn answers_to(&self) -> &str {
+        ""
+    }
+
+    async fn converse(&self, _: &[Envelope]) -> Result<Said, BrokerError> {
+        Ok(Said::default())
+    }
+}
 
 #[async_trait]
 impl Inspector for Shared {

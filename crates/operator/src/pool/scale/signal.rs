@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use petiole_api::WorkerPool;
 use petiole_api::scaling::ScalingMode;
+use petiole_api::worker_pool::Mode;
 use petiole_broker::{Depth, Report};
 use petiole_scale::Work;
 use petiole_scale::runtime::{Running, Runtime};
@@ -46,7 +47,7 @@ fn capacity(pool: &WorkerPool) -> u64 {
 }
 
 /// The queues of a pool.
-fn queues(pool: &WorkerPool) -> impl Iterator<Item = QueueKey> {
+pub(in crate::pool) fn queues(pool: &WorkerPool) -> impl Iterator<Item = QueueKey> {
     let namespace = pool.namespace().unwrap_or_default();
     let key = move |name: &str| QueueKey { namespace: namespace.clone(), name: name.to_owned() };
     pool.spec.queues.iter().map(move |queue| key(&queue.task_queue))
@@ -74,6 +75,16 @@ pub(super) fn work(
         let all = capacities.0.get(&queue).copied().unwrap_or(mine);
         Ok(sum + share(Work { ready, reserved, due }, mine, all))
     })
+}
+
+/// What the workers of a pool hold, where they are Celery's own: no queue counts it. Where tasks wait in one for their time
+/// (`waits`), a pod is wanted for them: without, they would be back in their queue, and bring one.
+pub(super) fn own<'a>(pool: &WorkerPool, reports: impl Iterator<Item = &'a Report>, waits: bool) -> Work {
+    if pool.spec.mode != Mode::Celery {
+        return Work::default();
+    }
+    let reserved = reports.map(|report| report.load.held).sum();
+    Work { ready: 0, reserved, due: u64::from(waits) }
 }
 
 fn depth(queue: &str, sample: Option<Sample>, now: Timestamp) -> Result<Depth, Unknown> {

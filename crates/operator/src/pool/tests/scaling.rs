@@ -1,8 +1,9 @@
 //! A pool that scales itself, from the sample to the Deployment.
 
 use async_trait::async_trait;
-use petiole_broker::{BrokerError, Depth, Hazard, Inspector, Load, QueueName, Report, Worker};
+use petiole_broker::{BrokerError, Depth, Hazard, Inspector, Load, QueueName, Remote, Report, Said, Worker};
 use petiole_process::metrics::Registry;
+use petiole_protocol::envelope::Envelope;
 use petiole_results::Store;
 use petiole_results::redis::EndpointError;
 use std::sync::Mutex;
@@ -19,6 +20,17 @@ use crate::watches::Scope;
 /// A broker whose queues hold what it is told; nothing, when it is away. Its workers say what they are told.
 #[derive(Clone, Default)]
 struct Fake(Arc<Mutex<Option<Depth>>>, Arc<Mutex<Vec<Report>>>);
+
+#[async_trait]
+impl Remote for Fake {
+    fn answers_to(&self) -> &str {
+        ""
+    }
+
+    async fn converse(&self, _: &[Envelope]) -> Result<Said, BrokerError> {
+        Ok(Said::default())
+    }
+}
 
 #[async_trait]
 impl Inspector for Fake {
