@@ -92,10 +92,8 @@ pub mod reasons {
     pub const WORKERS_SILENT: &str = "WorkersSilent";
     /// A worker is heard on its broker. Of a condition of its pod.
     pub const HEARD: &str = "Heard";
-    /// A worker is to take no more tasks. Of a condition of its pod.
+    /// A worker takes no more tasks, and has none left. Of a condition of its pod.
     pub const DRAINED: &str = "Drained";
-    /// A container has started, and its worker is not heard yet. Of a condition of its pod.
-    pub const NOT_HEARD_YET: &str = "NotHeardYet";
     /// A pod was deleted, because its worker answers no more. Of an event only.
     pub const WORKER_STUCK: &str = "WorkerStuck";
     /// A container of the pods does not start, or ends again and again.

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use http::StatusCode;
-use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Remote, Report, Said, Worker};
+use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Remote, Report, Said, Wish, Worker};
 use petiole_protocol::envelope::Envelope;
 use petiole_results::Store;
 use petiole_results::redis::EndpointError;
@@ -73,6 +73,10 @@ impl Inspector for Shared {
 
     async fn loads(&self) -> Result<Vec<Report>, BrokerError> {
         Ok(Vec::new())
+    }
+
+    async fn wish(&self, _: &[(String, Wish)], _: Duration) -> Result<(), BrokerError> {
+        Ok(())
     }
 
     async fn end(&self, _: &str) -> Result<usize, BrokerError> {

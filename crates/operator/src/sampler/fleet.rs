@@ -68,6 +68,8 @@ pub struct Word {
     pub listening: Timestamp,
     /// Since when it owes an answer to whether it lives.
     pub owes: Option<Timestamp>,
+    /// It takes no more, and nothing is left in it.
+    pub drained: bool,
 }
 
 impl Fleet {
@@ -190,12 +192,13 @@ impl Fleet {
     }
 
     /// What is known of the worker of a pod; nothing, while the broker cannot be asked.
-    pub fn word(&self, pod: &str) -> Option<Word> {
+    pub fn word(&self, pod: &str, now: Timestamp) -> Option<Word> {
         let node = self.nodes.get(pod);
         Some(Word {
             listening: self.listening?,
             heard: node.and_then(|node| node.heard),
             owes: node.and_then(|node| node.owes),
+            drained: node.and_then(|node| node.load(now)).is_some_and(|load| load.is_drained()),
         })
     }
 

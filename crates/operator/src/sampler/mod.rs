@@ -19,9 +19,10 @@ mod task;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use jiff::Timestamp;
-use petiole_broker::{BrokerError, Inspector, QueueName, Report};
+use jiff::{SignedDuration, Timestamp};
+use petiole_broker::{BrokerError, Inspector, QueueName, Report, Wish};
 use petiole_results::Store;
 use tokio::sync::{mpsc, watch};
 
@@ -172,7 +173,19 @@ impl Sampler {
     pub fn words(&self, queue: &QueueKey, pods: &[&str]) -> Option<Vec<Word>> {
         let state = self.0.lock();
         let fleet = state.fleets.get(&state.queues.get(queue)?.watch.broker)?;
-        pods.iter().map(|pod| fleet.word(pod)).collect()
+        let now = Timestamp::now();
+        pods.iter().map(|pod| fleet.word(pod, now)).collect()
+    }
+
+    /// Tells those of these workers what to do that are Celery's own: nothing is written for them on the broker.
+    pub fn wish_own(&self, queue: &QueueKey, wishes: &[(String, Wish)], lasts: Duration) {
+        let mut state = self.0.lock();
+        let address = state.queues.get(queue).map(|watched| watched.watch.broker.clone());
+        let Some(fleet) = address.and_then(|address| state.fleets.get_mut(&address)) else { return };
+        let (now, lasts) = (Timestamp::now(), SignedDuration::try_from(lasts).unwrap_or_default());
+        for (incarnation, wish) in wishes {
+            fleet.wish(incarnation, *wish, lasts, now);
+        }
     }
 
     /// Whether a worker of a pool, which is Celery's own, holds tasks that wait for their time.

@@ -61,6 +61,10 @@ impl Inspector for Shared {
         Ok(Vec::new())
     }
 
+    async fn wish(&self, _: &[(String, Wish)], _: Duration) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
     async fn end(&self, incarnation: &str) -> Result<usize, BrokerError> {
         Ok(usize::from(self.0.workers.lock().unwrap().remove(incarnation)))
     }

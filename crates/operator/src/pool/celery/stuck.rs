@@ -51,7 +51,7 @@ mod tests {
     const SILENCE: Duration = Duration::from_mins(1);
 
     fn word(heard: Option<i64>, listening: i64, owes: Option<i64>) -> Word {
-        Word { heard: heard.map(at), listening: at(listening), owes: owes.map(at) }
+        Word { heard: heard.map(at), listening: at(listening), owes: owes.map(at), drained: false }
     }
 
     fn chosen(pods: &[(Arc<Pod>, Word)], last: Option<i64>, now: i64) -> Option<String> {

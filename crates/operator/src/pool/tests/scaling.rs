@@ -1,7 +1,9 @@
 //! A pool that scales itself, from the sample to the Deployment.
 
 use async_trait::async_trait;
-use petiole_broker::{BrokerError, Depth, Hazard, Inspector, Load, QueueName, Remote, Report, Said, Worker};
+use petiole_broker::{
+    BrokerError, Depth, Hazard, Inspector, Load, QueueName, Remote, Report, Said, Wish, Worker,
+};
 use petiole_process::metrics::Registry;
 use petiole_protocol::envelope::Envelope;
 use petiole_results::Store;
@@ -49,6 +51,10 @@ impl Inspector for Fake {
 
     async fn loads(&self) -> Result<Vec<Report>, BrokerError> {
         Ok(self.1.lock().unwrap().clone())
+    }
+
+    async fn wish(&self, _: &[(String, Wish)], _: Duration) -> Result<(), BrokerError> {
+        Ok(())
     }
 
     async fn end(&self, _: &str) -> Result<usize, BrokerError> {

@@ -42,6 +42,10 @@ fn said(events: Vec<Envelope>, answers: Vec<Envelope>) -> Said {
     Said { whole: true, events, answers }
 }
 
+fn word(fleet: &Fleet) -> Option<Word> {
+    fleet.word("own-1", at(100))
+}
+
 /// What is asked, and whom.
 fn asked(fleet: &mut Fleet, second: i64) -> Vec<(String, String)> {
     let requests = fleet.requests("key", at(second));
@@ -120,11 +124,11 @@ fn who_is_quiet_is_asked_whether_it_lives() {
     assert!(asked(&mut fleet, 0).is_empty());
     assert!(asked(&mut fleet, 9).is_empty());
     assert_eq!(asked(&mut fleet, 14), [("\"ping\"".to_owned(), r#"["celery@own-1"]"#.to_owned())]);
-    assert_eq!(fleet.word("own-1").unwrap().owes, Some(at(14)));
+    assert_eq!(word(&fleet).unwrap().owes, Some(at(14)));
     asked(&mut fleet, 19);
-    assert_eq!(fleet.word("own-1").unwrap().owes, Some(at(14)), "since the first");
+    assert_eq!(word(&fleet).unwrap().owes, Some(at(14)), "since the first");
     fleet.take(Some(&said(Vec::new(), vec![answer("own-1", "ping", r#"{"ok": "pong"}"#)])), at(20));
-    let word = fleet.word("own-1").unwrap();
+    let word = word(&fleet).unwrap();
     assert_eq!((word.heard, word.owes), (Some(at(20)), None));
 }
 
@@ -133,12 +137,12 @@ fn nobody_owes_a_word_that_could_not_be_heard() {
     let mut fleet = expecting(&["own-1"]);
     fleet.take(Some(&said(Vec::new(), Vec::new())), at(0));
     asked(&mut fleet, 20);
-    assert!(fleet.word("own-1").unwrap().owes.is_some());
+    assert!(word(&fleet).unwrap().owes.is_some());
     fleet.take(None, at(21));
-    assert_eq!(fleet.word("own-1"), None);
+    assert_eq!(word(&fleet), None);
     assert!(asked(&mut fleet, 22).is_empty(), "nobody would hear the answers");
     fleet.take(Some(&Said { whole: false, ..Said::default() }), at(30));
-    assert_eq!(fleet.word("own-1"), Some(Word { heard: None, listening: at(30), owes: None }));
+    assert_eq!(word(&fleet), Some(Word { heard: None, listening: at(30), owes: None, drained: false }));
 }
 
 #[test]
@@ -188,6 +192,7 @@ fn who_is_wished_to_drain_is_told_to_take_from_no_queue_until_it_does() {
     fleet.take(Some(&inspected("[]", "[]", "[]")), at(5));
     let Load { draining, held, running, .. } = load(&fleet, 5);
     assert!(draining && held == 0 && running == 0);
+    assert!(word(&fleet).unwrap().drained);
     // It is wanted again.
     fleet.wish("celery@own-1", Wish::Work, SignedDuration::ZERO, at(6));
     assert_eq!(methods(&mut fleet, 6)[..2], ["add_consumer", "add_consumer"]);
