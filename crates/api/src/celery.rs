@@ -10,7 +10,7 @@ use crate::duration::{Duration, TimeLimit};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = ("!self.options.exists(one, one == 'solo' || one == '--pool=solo' || one == '-Psolo') || \
+    validation = ("!has(self.options) || !self.options.exists(one, one == 'solo' || one == '--pool=solo' || one == '-Psolo') || \
         self.silence == 'none'",
         "a worker of the pool solo hears and says nothing while a task runs, and would be taken for stuck: write \
          silence: none, or another pool")

@@ -468,7 +468,7 @@ fn an_image_that_runs_its_own_worker_is_named_by_its_application() {
         json!({ "command": ["python", "-m", "celery"], "options": ["-l", "INFO", "--max-tasks-per-child=10"] }),
         json!({ "events": true, "timeLimit": "10m", "softTimeLimit": "9m" }),
     ));
-    refused(&pool(json!({ "image": "shop:1", "mode": "Celery" })), "mode Celery with celery.app");
+    refused(&pool(json!({ "image": "shop:1", "mode": "Celery" })), "mode: Celery with celery.app");
     refused(&exec_pool(json!({ "celery": { "app": "shop" } })), "celery belong together");
     refused(&celery_pool(json!({ "app": "-b" }), json!({})), "as celery -A takes it");
 }
