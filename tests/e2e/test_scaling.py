@@ -73,3 +73,66 @@ def test_who_scales_a_pool_that_scales_itself_hears_why_not(namespace: Namespace
     pool = make_pool(objects.scaled_pool, ready=0, scaling=QUICK)
     with pytest.raises(RuntimeError, match="scaling.mode: Manual"):
         namespace.kubectl("scale", "wp", pool, "--replicas", "3")
+
+
+def draining(namespace: Namespace, pool: str) -> int:
+    """How many of a pool's pods finish their tasks before they go."""
+    return namespace.get("wp", pool)["status"].get("drainingReplicas", 0)
+
+
+def ready(namespace: Namespace, pool: str) -> list[str]:
+    """The pods that take tasks, or finish those that they have."""
+    found = namespace.all("pods", f"petiole.dev/pool={pool}")
+    is_ready = {"type": "Ready", "status": "True"}.items()
+    conditions = {pod["metadata"]["name"]: pod["status"].get("conditions", []) for pod in found}
+    return sorted(name for name, all_of in conditions.items() if any(is_ready <= each.items() for each in all_of))
+
+
+def scale(namespace: Namespace, pool: str, replicas: int) -> None:
+    """Scales a pool by hand."""
+    namespace.kubectl("scale", "wp", pool, "--replicas", str(replicas))
+
+
+def test_a_pod_that_is_to_go_drains_while_it_is_ready_and_goes_then(
+    namespace: Namespace, client: Client, make_pool: Callable[..., str], gate: Gate
+) -> None:
+    pool = make_pool(objects.pool, replicas=2, concurrency=1)
+    sent = gate.send(pool, 2)
+    until("each pod has a task", lambda: len({pod for _, pod in gate.started()}) == 2, WITHIN)
+    both = sorted(staying(namespace, pool))
+    scale(namespace, pool, 1)
+    until("one drains", lambda: draining(namespace, pool) == 1, WITHIN)
+    # The other has no room for it either.
+    later = Gate(client)
+    ((name, result),) = later.send(pool, 1).items()
+    until("its place is known", lambda: namespace.get("wp", pool)["status"]["desiredReplicas"] == 1, WITHIN)
+    assert ready(namespace, pool) == sorted(staying(namespace, pool)) == both
+    assert namespace.get("deployment", pool)["spec"]["replicas"] == 2
+    gate.open()
+    assert {name: each.get(timeout=WITHIN) for name, each in sent.items()} == {name: name for name in sent}
+    until("one pod is left", lambda: len(pods(namespace, pool)) == 1, WITHIN, every=0.3)
+    (stays,) = pods(namespace, pool)
+    until("it has the task that came later", lambda: later.started() == [(name, stays)], WITHIN)
+    later.open()
+    assert result.get(timeout=WITHIN) == name
+    assert sorted(name for name, _ in gate.started()) == sorted(sent)
+    until("nobody drains any more", lambda: draining(namespace, pool) == 0, WITHIN)
+
+
+def test_pods_that_drain_are_called_back_when_they_are_wanted_again(
+    namespace: Namespace, client: Client, make_pool: Callable[..., str], gate: Gate
+) -> None:
+    pool = make_pool(objects.pool, replicas=2, concurrency=1)
+    gate.send(pool, 2)
+    until("each pod has a task", lambda: len({pod for _, pod in gate.started()}) == 2, WITHIN)
+    both = sorted(pods(namespace, pool))
+    scale(namespace, pool, 0)
+    until("both drain", lambda: draining(namespace, pool) == 2, WITHIN)
+    again = Gate(client)
+    again.send(pool, 2)
+    scale(namespace, pool, 2)
+    until("nobody drains any more", lambda: draining(namespace, pool) == 0, WITHIN)
+    gate.open()
+    until("both have tasks again", lambda: sorted(pod for _, pod in again.started()) == both, WITHIN)
+    again.open()
+    assert sorted(pods(namespace, pool)) == both

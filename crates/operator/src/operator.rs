@@ -29,6 +29,7 @@ use crate::pool::build::Images;
 use crate::pool::kills::Kills;
 use crate::pool::memory::Memory;
 use crate::pool::scale::decisions::Decisions;
+use crate::pool::scale::drains::Drains;
 use crate::pool::{self, PoolKey};
 use crate::queue;
 use crate::sampler::connect::Redis;
@@ -107,6 +108,7 @@ pub async fn run(flags: Flags) -> Result<(), OperatorError> {
         secrets: Arc::default(),
         kills: Arc::default(),
         decisions: Arc::default(),
+        drains: Arc::default(),
         pace: Arc::new(Pace::new(turns)),
         images: Images { worker: worker_image, pull_policy: worker_image_pull_policy },
     };
@@ -149,6 +151,7 @@ struct Works {
     secrets: Arc<Secrets>,
     kills: Arc<Kills>,
     decisions: Arc<Decisions>,
+    drains: Arc<Drains>,
     pace: Arc<Pace<PoolKey>>,
     images: Images,
 }
@@ -175,6 +178,7 @@ fn start(
             kills: works.kills.clone(),
             sampler: shared.sampler.clone(),
             decisions: works.decisions.clone(),
+            drains: works.drains.clone(),
             pace: works.pace.clone(),
             invalid: Invalid::default(),
         };
@@ -242,5 +246,6 @@ fn forget(stores: &[(Scope, Stores)], works: &Works, sampler: &Sampler) {
     works.secrets.forget_unused();
     works.pace.retain(pool);
     works.memory.retain(pool);
+    works.drains.retain(pool);
     works.kills.retain(pool);
 }

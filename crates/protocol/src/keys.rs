@@ -19,9 +19,6 @@ pub const PRIORITY_STEPS: [u8; 4] = [0, 3, 6, 9];
 /// The least urgent priority: a higher one counts as this.
 pub const MAX_PRIORITY: u8 = 9;
 
-/// Celery's default queue, exchange and routing key.
-pub const DEFAULT_QUEUE: &str = "celery";
-
 /// Celery's default of `control_exchange`: what the exchanges of remote control are named after.
 pub const CONTROL_EXCHANGE: &str = "celery";
 

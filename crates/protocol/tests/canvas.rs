@@ -146,20 +146,24 @@ impl Store {
     }
 }
 
+/// The worker of the captures, which sends what follows a task that it has run.
+fn sender(ran: &Envelope, now: jiff::Timestamp) -> Sender<'_> {
+    Sender {
+        origin: "worker@host",
+        delivery: ran.properties.delivery_tag.as_deref().unwrap(),
+        route: &|_| Target::Queue("celery".to_owned()),
+        inherit_priority: false,
+        extended: false,
+        now,
+    }
+}
+
 /// What we make of a task that ended as Celery's did.
 fn continued(step: &Step, document: &Object, store: &mut Store) -> FollowUps {
     let ran = step.ran();
     let message = Message::read(&ran).unwrap();
-    let route = |_: &str| Target::Queue("celery".to_owned());
     let text = |member| document.get(member).and_then(json::string);
-    let sender = Sender {
-        origin: "worker@host",
-        delivery: ran.properties.delivery_tag.as_deref().unwrap(),
-        route: &route,
-        inherit_priority: false,
-        extended: false,
-        now: time::parse(&text("date_done").unwrap()).unwrap(),
-    };
+    let sender = sender(&ran, time::parse(&text("date_done").unwrap()).unwrap());
     let result = document.get("result").unwrap();
     let (mut ours, own) = match &*text("status").unwrap() {
         "SUCCESS" => {
@@ -274,15 +278,7 @@ fn replaced(step: &Step) -> Option<FollowUps> {
         return None;
     }
     let signature = json::elements(message.args().as_bytes()).unwrap()[0];
-    let route = |_: &str| Target::Queue("celery".to_owned());
-    let sender = Sender {
-        origin: "worker@host",
-        delivery: ran.properties.delivery_tag.as_deref().unwrap(),
-        route: &route,
-        inherit_priority: false,
-        extended: false,
-        now: jiff::Timestamp::UNIX_EPOCH,
-    };
+    let sender = sender(&ran, jiff::Timestamp::UNIX_EPOCH);
     let ours = canvas::replaced(&message, signature, &sender).unwrap();
     assert!(ours.records.is_empty() && ours.parts.is_empty() && ours.children.is_empty());
     Some(ours)

@@ -7,12 +7,12 @@ use serde::Deserialize;
 
 /// A crate, and those of ours that it may use. What is not here may use nothing of ours.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("api", &["contract"]),
+    ("api", &["contract", "schedule"]),
     ("broker", &["protocol", "results"]),
     ("results", &["protocol"]),
     ("runner", &["contract"]),
     ("worker", &["broker", "contract", "process", "protocol", "results"]),
-    ("operator", &["api", "broker", "contract", "process", "protocol", "results", "scale"]),
+    ("operator", &["api", "broker", "contract", "process", "protocol", "results", "scale", "schedule"]),
     ("cli", &["api", "broker", "contract", "operator", "process", "protocol", "results"]),
 ];
 
@@ -26,6 +26,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("contract", &["tokio", "kube", "redis"]),
     ("api", &["tokio"]),
     ("scale", &["tokio", "kube", "redis"]),
+    ("schedule", &["tokio", "kube", "redis"]),
     ("runner", &["tokio", "tracing"]),
     ("worker", &["kube"]),
 ];

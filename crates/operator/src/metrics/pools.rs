@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
+use petiole_api::WorkerPoolStatus;
 use petiole_process::metrics::{IntCounterVec, IntGaugeVec, RegisterError, Registry};
 use petiole_scale::Reason;
 
@@ -23,7 +24,7 @@ pub struct PoolMetrics {
 }
 
 /// The states of `petiole_pool_replicas`.
-const STATES: [&str; 3] = ["desired", "actual", "ready"];
+const STATES: [&str; 4] = ["desired", "actual", "ready", "draining"];
 
 impl PoolMetrics {
     /// Registers all of them.
@@ -31,8 +32,8 @@ impl PoolMetrics {
         Ok(Self {
             replicas: registry.gauge(
                 "petiole_pool_replicas",
-                "Pods of a WorkerPool: how many it should have (desired), has (actual), and how many of these take \
-                 tasks (ready).",
+                "Pods of a WorkerPool: how many it should have (desired), has (actual), how many of these take \
+                 tasks (ready), and how many finish theirs before they go (draining).",
                 &["namespace", "worker_pool", "state"],
             )?,
             decisions: registry.counter(
@@ -56,7 +57,9 @@ impl PoolMetrics {
         for deployment in stores.deployments.state() {
             let Some(pool) = pool_of(&*deployment) else { continue };
             let key = (deployment.namespace().unwrap_or_default(), pool.to_owned());
-            for (state, figure) in STATES.iter().zip(figures(&deployment)) {
+            let pool = stores.pools.get(&crate::pool::object_ref(&key));
+            let said = pool.as_ref().and_then(|pool| pool.0.as_ref().ok()?.status.as_ref());
+            for (state, figure) in STATES.iter().zip(figures(&deployment, said)) {
                 self.replicas.with_label_values(&[key.0.as_str(), &key.1, state]).set(figure.into());
             }
             now.insert(key);
@@ -75,11 +78,13 @@ impl PoolMetrics {
     }
 }
 
-fn figures(deployment: &Deployment) -> [i32; 3] {
+fn figures(deployment: &Deployment, said: Option<&WorkerPoolStatus>) -> [i32; 4] {
     let status = deployment.status.clone().unwrap_or_default();
+    let desired = said.and_then(|said| said.desired_replicas).or_else(|| wanted_of(deployment));
     [
-        wanted_of(deployment).unwrap_or_default(),
+        desired.unwrap_or_default(),
         status.replicas.unwrap_or_default(),
         status.ready_replicas.unwrap_or_default(),
+        said.map_or(0, |said| said.draining_replicas),
     ]
 }

@@ -26,6 +26,10 @@ pub(super) struct Applied {
     pub(super) deployment: Deployment,
     /// So many pods are wanted.
     pub(super) replicas: i32,
+    /// So many drain, because there are more.
+    pub(super) draining: i32,
+    /// Their pool wants to be looked at again soon.
+    pub(super) drain_goes_on: bool,
 }
 
 /// Why nothing was applied.

@@ -26,21 +26,24 @@ pub mod validate;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use petiole_api::WorkerPool;
 use petiole_api::conditions::reasons;
+use petiole_api::{WorkerPool, WorkerPoolStatus};
 use petiole_broker::Report;
+use petiole_process::log::Chain;
 
 use self::apply::{NotApplied, Target};
 use self::build::Images;
 use self::kills::Kills;
 use self::memory::Memory;
 use self::scale::decisions::{Decisions, Latest};
+use self::scale::drain::{self, Seen};
+use self::scale::drains::Drains;
 use crate::cluster::{Cluster, ClusterError};
 use crate::invalid::Invalid;
 use crate::pace::Pace;
@@ -53,6 +56,8 @@ use crate::synced::Synced;
 /// After this an unchanged pool is looked at again, in case something went by unseen: a watch that begins anew does not
 /// name what was removed meanwhile.
 const REPAIR: Duration = Duration::from_mins(5);
+/// While pods drain, their pool is looked at so often.
+const DRAINING: Duration = Duration::from_secs(1);
 /// After this a name that was taken is tried again.
 const NAME_TAKEN_AGAIN: Duration = Duration::from_mins(1);
 
@@ -80,6 +85,8 @@ pub struct Context {
     pub sampler: Sampler,
     /// How many pods those pools should have that scale themselves.
     pub decisions: Arc<Decisions>,
+    /// The drains that are under way.
+    pub drains: Arc<Drains>,
     /// Which kills were told of.
     pub kills: Arc<Kills>,
     /// When status is written.
@@ -139,7 +146,10 @@ pub async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Acti
         .and_then(|validated| validated.with_certificates(observed.certificates.as_ref()));
     let latest = context.decisions.latest(&key);
     let outcome = match validated {
-        Ok(validated) => apply(&key, &validated, &owner, &observed.live, latest.as_ref(), &context).await?,
+        Ok(validated) => {
+            let latest = latest.as_ref();
+            apply(&key, &validated, &owner, &observed.live, pool.status.as_ref(), latest, &context).await?
+        }
         Err(refusal) => Err(refusal),
     };
     if let (Ok(applied), Some(latest)) = (&outcome, &latest)
@@ -155,7 +165,7 @@ pub async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Acti
     let change = status::change(pool.status.as_ref(), &status);
     if let Some(wait) = context.pace.due(&key, change) {
         if !wait.is_zero() {
-            return Ok(Action::requeue(wait));
+            return Ok(Action::requeue(wait.min(again(&outcome))));
         }
         context.pace.turn(&key).await;
         let written = context.cluster.write_status::<WorkerPool>(&key.0, &key.1, &status);
@@ -169,8 +179,16 @@ pub async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Acti
         Err(refusal) if refusal.reason == reasons::NAME_TAKEN => Action::requeue(NAME_TAKEN_AGAIN),
         // Nor are Secrets.
         Err(_) if observed.certificates.is_some() => Action::requeue(AGE_REFUSED),
-        _ => Action::requeue(REPAIR),
+        _ => Action::requeue(again(&outcome)),
     })
+}
+
+/// When a pool is looked at again in any case.
+fn again(outcome: &Result<apply::Applied, Refusal>) -> Duration {
+    match outcome {
+        Ok(applied) if applied.drain_goes_on => DRAINING,
+        _ => REPAIR,
+    }
 }
 
 async fn apply(
@@ -178,29 +196,52 @@ async fn apply(
     pool: &validate::Validated,
     owner: &OwnerReference,
     live: &observe::Live,
+    status: Option<&WorkerPoolStatus>,
     latest: Option<&Latest>,
     context: &Context,
 ) -> Result<Result<apply::Applied, Refusal>, PoolError> {
     let mut desired = build::build(pool, owner, &context.images);
     let decision = latest.map(|latest| &latest.decision);
-    let replicas = scale::replicas(pool, decision, live.deployment.as_deref());
-    scale::scale(&mut desired, replicas);
-    let fewer = live.deployment.as_deref().and_then(scale::wanted_of).unwrap_or_default() - replicas;
-    let marks = match usize::try_from(fewer) {
-        Ok(fewer) if fewer > 0 => {
-            let queue = QueueKey { namespace: key.0.clone(), name: pool.first_task_queue.clone() };
-            let reports = context.sampler.loads(&queue);
-            let of_pool = |report: &&Report| (&report.namespace, &report.pool) == (&key.0, &key.1);
-            scale::marks(&live.pods, reports.iter().flat_map(|all| all.iter()).filter(of_pool), fewer)
-        }
-        _ => Vec::new(),
-    };
+    let deployment = live.deployment.as_deref();
+    let wanted = scale::replicas(pool, decision, scale::before(deployment, status));
+    let queue = QueueKey { namespace: key.0.clone(), name: pool.first_task_queue.clone() };
+    let reports = context.sampler.loads(&queue).map(|reports| of_pool(key, &reports));
+    let plan = context.drains.look(
+        key,
+        &Seen {
+            pods: &live.pods,
+            reports: reports.as_deref(),
+            wanted,
+            insists: scale::insists(pool, decision),
+            number: deployment.and_then(scale::wanted_of),
+            grace: SignedDuration::from_secs(pool.grace_seconds.try_into().unwrap_or(i64::MAX)),
+            now: Timestamp::now(),
+        },
+    );
+    if !plan.wishes.is_empty()
+        && let Err(error) = context.sampler.wish(&queue, &plan.wishes, drain::LASTS).await
+    {
+        // That the broker cannot be asked is said with its queues; the next look tries again.
+        tracing::debug!(error = %Chain(&error), "workers could not be told what to do");
+    }
+    scale::scale(&mut desired, plan.replicas);
     let target = Target { cluster: &context.cluster, memory: &context.memory, pool: key, owner: &owner.uid };
-    match apply::apply(&target, &desired, &marks, live).await {
-        Ok(deployment) => Ok(Ok(apply::Applied { deployment, replicas })),
+    match apply::apply(&target, &desired, &plan.marks, live).await {
+        Ok(deployment) => Ok(Ok(apply::Applied {
+            deployment,
+            replicas: wanted,
+            draining: plan.draining,
+            drain_goes_on: plan.goes_on,
+        })),
         Err(NotApplied::Refused(refusal)) => Ok(Err(refusal)),
         Err(NotApplied::Failed(error)) => Err(PoolError::Apply(error)),
     }
+}
+
+/// What the workers of a pool say.
+fn of_pool(key: &PoolKey, reports: &[Report]) -> Vec<Report> {
+    let of_pool = |report: &&Report| (&report.namespace, &report.pool) == (&key.0, &key.1);
+    reports.iter().filter(of_pool).cloned().collect()
 }
 
 #[cfg(test)]

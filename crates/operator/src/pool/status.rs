@@ -69,6 +69,7 @@ pub(super) fn status(
         desired_replicas: Some(wanted),
         replicas: counts.and_then(|counts| counts.replicas).unwrap_or_default(),
         ready_replicas: counts.and_then(|counts| counts.ready_replicas).unwrap_or_default(),
+        draining_replicas: outcome.as_ref().map_or(0, |applied| applied.draining),
         selector: Some(format!("{}={}", names::POOL, pool.name_any())),
         worker_image: match outcome {
             Ok(_) => (pool.spec.mode != Mode::Celery).then(|| worker_image.to_owned()),

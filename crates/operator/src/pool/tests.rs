@@ -66,6 +66,7 @@ impl Operator {
             kills: Arc::default(),
             sampler: Sampler::new(Arc::new(crate::sampler::connect::Redis)).0,
             decisions: Arc::default(),
+            drains: Arc::default(),
             pace: Arc::new(Pace::new(Turns::default())),
             invalid: Invalid::default(),
         });
@@ -139,7 +140,8 @@ impl Operator {
             Ok(validated) => {
                 let owner = pool.controller_owner_ref(&()).unwrap();
                 let key = ("photos".to_owned(), "resizer".to_owned());
-                super::apply(&key, &validated, &owner, &observed.live, latest.as_ref(), &self.context)
+                let (live, latest) = (&observed.live, latest.as_ref());
+                super::apply(&key, &validated, &owner, live, pool.status.as_ref(), latest, &self.context)
                     .await
                     .unwrap()
             }

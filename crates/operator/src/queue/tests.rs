@@ -6,6 +6,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use http::StatusCode;
+use std::time::Duration;
+
 use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Remote, Report, Said, Wish, Worker};
 use petiole_protocol::envelope::Envelope;
 use petiole_results::Store;

@@ -33,6 +33,11 @@ const EXPECTED: SignedDuration = SignedDuration::from_secs(10);
 /// A request that a worker gets later than this is not worth an answer.
 const EXPIRES: f64 = 5.0;
 
+/// Whether a worker is one of Celery's own, by its name.
+pub(super) fn is_node(worker: &str) -> bool {
+    worker.starts_with(NODE)
+}
+
 /// A pool, by its namespace and name.
 type Pool = (String, String);
 
@@ -81,10 +86,9 @@ impl Fleet {
         self.expected.insert(pool, Expected { pods, queues, at: now });
     }
 
-    /// What the worker of a pod is to do, where it is one of these. [`Wish::Drain`] lapses when it was not said again for so
-    /// long.
-    pub fn wish(&mut self, incarnation: &str, wish: Wish, lasts: SignedDuration, now: Timestamp) {
-        let Some(pod) = incarnation.strip_prefix(NODE) else { return };
+    /// What a worker is to do. [`Wish::Drain`] lapses when it was not said again for so long.
+    pub fn wish(&mut self, worker: &str, wish: Wish, lasts: SignedDuration, now: Timestamp) {
+        let Some(pod) = worker.strip_prefix(NODE) else { return };
         match wish {
             Wish::Drain => self.drains.insert(pod.to_owned(), now + lasts),
             Wish::Work => self.drains.remove(pod),

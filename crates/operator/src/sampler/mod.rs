@@ -177,14 +177,30 @@ impl Sampler {
         pods.iter().map(|pod| fleet.word(pod, now)).collect()
     }
 
-    /// Tells those of these workers what to do that are Celery's own: nothing is written for them on the broker.
-    pub fn wish_own(&self, queue: &QueueKey, wishes: &[(String, Wish)], lasts: Duration) {
+    /// Tells workers on a queue's broker what to do; nobody, when nobody asks about the queue. Nothing is written there for
+    /// those that are Celery's own: they are told at the next look.
+    pub async fn wish(
+        &self,
+        queue: &QueueKey,
+        wishes: &[(String, Wish)],
+        lasts: Duration,
+    ) -> Result<(), BrokerError> {
+        let (own, ours): (Vec<_>, Vec<_>) =
+            wishes.iter().cloned().partition(|(worker, _)| fleet::is_node(worker));
+        self.wish_own(queue, &own, lasts);
+        match self.broker_of(queue) {
+            Some(broker) if !ours.is_empty() => broker.wish(&ours, lasts).await,
+            _ => Ok(()),
+        }
+    }
+
+    fn wish_own(&self, queue: &QueueKey, wishes: &[(String, Wish)], lasts: Duration) {
         let mut state = self.0.lock();
         let address = state.queues.get(queue).map(|watched| watched.watch.broker.clone());
         let Some(fleet) = address.and_then(|address| state.fleets.get_mut(&address)) else { return };
         let (now, lasts) = (Timestamp::now(), SignedDuration::try_from(lasts).unwrap_or_default());
-        for (incarnation, wish) in wishes {
-            fleet.wish(incarnation, *wish, lasts, now);
+        for (node, wish) in wishes {
+            fleet.wish(node, *wish, lasts, now);
         }
     }
 
@@ -219,12 +235,7 @@ impl Sampler {
     /// Ends the leases of every incarnation of a worker whose name begins with `identity`, on the broker of this
     /// queue, and puts their messages back. Says how many those were; nothing, when nobody asks about the queue.
     pub async fn end(&self, queue: &QueueKey, identity: &str) -> Result<Option<usize>, BrokerError> {
-        let broker = {
-            let state = self.0.lock();
-            let address = state.queues.get(queue).map(|watched| &watched.watch.broker);
-            address.and_then(|address| state.brokers.get(address)).cloned()
-        };
-        let Some(broker) = broker else { return Ok(None) };
+        let Some(broker) = self.broker_of(queue) else { return Ok(None) };
         let mut restored = 0;
         for worker in broker.workers().await? {
             // An identity is a UUID and an incarnation adds a dash and more: no identity begins another.
@@ -237,6 +248,11 @@ impl Sampler {
             }
         }
         Ok(Some(restored))
+    }
+
+    fn broker_of(&self, queue: &QueueKey) -> Option<Arc<dyn Inspector>> {
+        let state = self.0.lock();
+        state.brokers.get(&state.queues.get(queue)?.watch.broker).cloned()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use petiole_api::conditions::reasons;
-use petiole_broker::{Depth, Hazard, Remote, Said, Worker};
+use petiole_broker::{Depth, Hazard, Remote, Said, Wish, Worker};
 use petiole_protocol::envelope::Envelope;
 use petiole_results::chord::{ChordClaim, ChordPart, ChordParts, ChordStart, Counted};
 use petiole_results::redis::EndpointError;

@@ -212,11 +212,6 @@ impl Mapping {
         &self.task
     }
 
-    /// How many calls are left.
-    pub fn remaining(&self) -> usize {
-        self.calls.len()
-    }
-
     /// The positional arguments of the next call, as JSON text; `None` when all are done.
     #[expect(clippy::should_implement_trait, reason = "each call waits for the value of the one before")]
     pub fn next(&mut self) -> Option<String> {

@@ -396,7 +396,7 @@ fn a_mapped_task_runs_once_for_each_item_and_their_values_are_the_value() {
     let message = message("", "[]", &kwargs, "{}");
     for (stars, calls) in [(false, ["[[1, 2]]", "[[NaN]]"]), (true, ["[1, 2]", "[NaN]"])] {
         let mut mapping = Mapping::read(&message, stars).unwrap();
-        assert_eq!((mapping.task(), mapping.remaining()), ("add", 2));
+        assert_eq!(mapping.task(), "add");
         for call in calls {
             assert_eq!(mapping.next().as_deref(), Some(call));
             mapping.push("1.0");

@@ -16,9 +16,9 @@ const MOST: usize = 2 * canvas::MAX_BYTES;
 const HEADERS: &[u8] =
     br#"{"task": "t", "id": "i", "root_id": "r", "group": "g", "group_index": 3, "stamps": {}, "stamped_headers": []}"#;
 
-#[test]
-fn any_canvas_goes_on_or_fails_its_task() {
-    crate::fuzz("canvas", seeds::canvases(), |bytes| {
+/// Each input as the body of a task that has ended, and who sends what follows it.
+fn after_tasks(name: &str, outcome: impl Fn(&Message, &Sender<'_>) -> String) {
+    crate::fuzz(name, seeds::canvases(), |bytes| {
         let envelope = Envelope {
             headers: Object::read(HEADERS).unwrap(),
             content_type: Some("application/json".to_owned()),
@@ -35,9 +35,16 @@ fn any_canvas_goes_on_or_fails_its_task() {
             extended: true,
             now: seeds::now(),
         };
-        let failed = canvas::after_failure(&message, &Exception::new("m", "E", "x"), &sender);
+        outcome(&message, &sender)
+    });
+}
+
+#[test]
+fn any_canvas_goes_on_or_fails_its_task() {
+    after_tasks("canvas", |message, sender| {
+        let failed = canvas::after_failure(message, &Exception::new("m", "E", "x"), sender);
         let after = sent(&failed);
-        match canvas::after_success(&message, "[1, {}]", &sender) {
+        match canvas::after_success(message, "[1, {}]", sender) {
             Ok(follow_ups) => format!("{} and {after}", sent(&follow_ups)),
             Err(error) => {
                 let _ = error.exception();
@@ -49,23 +56,7 @@ fn any_canvas_goes_on_or_fails_its_task() {
 
 #[test]
 fn any_signature_replaces_a_task_or_is_added_to_its_chord_or_fails_it() {
-    crate::fuzz("replaced", seeds::canvases(), |bytes| {
-        let envelope = Envelope {
-            headers: Object::read(HEADERS).unwrap(),
-            content_type: Some("application/json".to_owned()),
-            body: bytes.to_vec().into(),
-            ..Envelope::default()
-        };
-        let Ok(message) = Message::read(&envelope) else { return "no message".to_owned() };
-        let route = |_: &str| Target::Queue("q".to_owned());
-        let sender = Sender {
-            origin: "w@h",
-            delivery: "d",
-            route: &route,
-            inherit_priority: true,
-            extended: true,
-            now: seeds::now(),
-        };
+    after_tasks("replaced", |message, sender| {
         // What follows the task is as good a signature as any.
         let embed = message.follow_ups();
         let signatures = [embed.callbacks, embed.chain].into_iter().flatten();
@@ -78,8 +69,8 @@ fn any_signature_replaces_a_task_or_is_added_to_its_chord_or_fails_it() {
                 error.to_string()
             }
         };
-        let replaced = told(canvas::replaced(&message, signature, &sender));
-        format!("{replaced} and {}", told(canvas::added_to_chord(&message, [signature], &sender)))
+        let replaced = told(canvas::replaced(message, signature, sender));
+        format!("{replaced} and {}", told(canvas::added_to_chord(message, [signature], sender)))
     });
 }
 

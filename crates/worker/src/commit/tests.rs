@@ -332,19 +332,24 @@ macro_rules! apart {
 apart!(memory, super::in_memory);
 apart!(two_servers, super::on_redis);
 
+/// A worker that holds message 1.
+async fn holding(subject: &Memory) -> (Member, Tag) {
+    let queue = petiole_broker::conformance::queue("mail");
+    let worker = Worker { incarnation: "a".to_owned(), ..Worker::default() };
+    let member = subject.register(worker, Intake::strict(std::slice::from_ref(&queue))).await.unwrap();
+    subject.publish(&queue, &petiole_broker::conformance::message("1", 0)).await.unwrap();
+    let tag = member.consumer.receive(1).await.unwrap()[0].tag;
+    (member, tag)
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_asked_again_without_an_answer_is_sent_once() {
     let subject = in_memory().await;
-    let queue = petiole_broker::conformance::queue("mail");
-    let worker = Worker { incarnation: "a".to_owned(), ..Worker::default() };
-    let intake = Intake::strict(std::slice::from_ref(&queue));
-    let member = subject.register(worker, intake).await.unwrap();
-    subject.publish(&queue, &petiole_broker::conformance::message("1", 0)).await.unwrap();
-    let held = member.consumer.receive(1).await.unwrap();
+    let (member, tag) = holding(&subject).await;
     let record = petiole_broker::conformance::record("1");
     let settlement = Settlement {
         sends: vec![petiole_broker::conformance::send("print", "2", 0)],
-        ..Settlement::new(held[0].tag, Disposition::Ack).with_records([record])
+        ..Settlement::new(tag, Disposition::Ack).with_records([record])
     };
     subject.lose_answers().await.unwrap();
     let batch = [settlement];
@@ -364,12 +369,7 @@ async fn what_is_asked_again_without_an_answer_is_sent_once() {
 #[tokio::test]
 async fn a_part_is_counted_before_what_it_adds_is_sent() {
     let subject = in_memory().await;
-    let queue = petiole_broker::conformance::queue("mail");
-    let worker = Worker { incarnation: "a".to_owned(), ..Worker::default() };
-    let intake = Intake::strict(std::slice::from_ref(&queue));
-    let member = subject.register(worker, intake).await.unwrap();
-    subject.publish(&queue, &petiole_broker::conformance::message("1", 0)).await.unwrap();
-    let held = member.consumer.receive(1).await.unwrap();
+    let (member, tag) = holding(&subject).await;
     let mut part = petiole_broker::conformance::part("g", "1", 0, "a", CLAIM);
     part.adds = vec!["2".to_owned()];
     let nowhere =
@@ -377,7 +377,7 @@ async fn a_part_is_counted_before_what_it_adds_is_sent() {
     let mut sends = vec![petiole_broker::conformance::send("mail", "2", 0)];
     sends[0].to = nowhere;
     let settlement =
-        Settlement { chord: Some(part.clone()), sends, ..Settlement::new(held[0].tag, Disposition::Ack) };
+        Settlement { chord: Some(part.clone()), sends, ..Settlement::new(tag, Disposition::Ack) };
     let settled = member.consumer.settle(&[settlement]).await.unwrap();
     assert!(matches!(settled[..], [Settled::Refused(_)]), "{settled:?}");
     assert_eq!(subject.store().chord_parts("g").await.unwrap().members, [part.member]);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::attempt::State;
-use super::{Attempt, Effects, Executor, Runs};
+use super::{Attempt, Effects, Executor, Runs, Stopping};
 
 /// A run that has gone on for so long blocks what was given ahead to the same handler; that is called back.
 const STUCK: Duration = Duration::from_millis(250);
@@ -36,7 +36,7 @@ impl Runs {
             }
         }
         for (process, (stuck, attempts)) in given {
-            if (stuck || self.draining || self.resting) && !attempts.is_empty() {
+            if (stuck || self.stopping != Stopping::No) && !attempts.is_empty() {
                 serve.recall(process, attempts, effects);
             }
         }

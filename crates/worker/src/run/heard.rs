@@ -9,7 +9,7 @@ use petiole_contract::serve::FromHandler;
 use petiole_protocol::canvas::MAX_MESSAGES;
 
 use super::attempt::{Run, State};
-use super::{Attempt, Effects, Executor, Progress, Runs, asked, exec, serve};
+use super::{Attempt, Effects, Executor, Progress, Runs, Stopping, asked, exec, serve};
 
 impl Runs {
     /// The runner has said something.
@@ -46,7 +46,7 @@ impl Runs {
                 }
             }
             Executor::Serve(serve) => {
-                let why = serve.exited(&exited, self.draining, now, effects);
+                let why = serve.exited(&exited, self.stopping == Stopping::Draining, now, effects);
                 let of_handler: Vec<Attempt> = self.held_by(exited.process).collect();
                 for attempt in of_handler {
                     self.lose(attempt, &why, exited.abandoned, now, effects);

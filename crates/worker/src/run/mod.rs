@@ -79,14 +79,23 @@ pub struct Runs {
     window: Window,
     next: Attempt,
     concurrency: usize,
-    draining: bool,
-    /// See [`Self::rest`].
-    resting: bool,
+    stopping: Stopping,
     /// See [`Self::kill`].
     killing: bool,
     tells_starts: bool,
     /// When [`Self::call_back`] last looked.
     looked: Option<Instant>,
+}
+
+/// Whether anything more is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopping {
+    /// It is.
+    No,
+    /// Nothing, until it is called back: see [`Runs::rest`].
+    Resting,
+    /// Nothing: see [`Runs::drain`].
+    Draining,
 }
 
 #[derive(Debug)]
@@ -115,8 +124,7 @@ impl Runs {
             window: Window::default(),
             next: 1,
             concurrency,
-            draining: false,
-            resting: false,
+            stopping: Stopping::No,
             killing: false,
             tells_starts: false,
             looked: None,
@@ -128,14 +136,16 @@ impl Runs {
         self.concurrency = concurrency.max(1) as usize;
         match &mut self.executor {
             Executor::Exec(exec) => exec.resize(self.concurrency),
-            Executor::Serve(serve) => serve.resize(self.concurrency, self.draining, now, effects),
+            Executor::Serve(serve) => {
+                serve.resize(self.concurrency, self.stopping == Stopping::Draining, now, effects);
+            }
         }
         self.give(now, effects);
     }
 
     /// How many messages to fetch now.
     pub fn wants(&self) -> usize {
-        if self.draining || self.resting || !self.ready() {
+        if self.stopping != Stopping::No || !self.ready() {
             return 0;
         }
         let ahead = self.window.ahead(self.concurrency);
@@ -252,7 +262,7 @@ impl Runs {
                 continue;
             };
             // One that its handler has given back.
-            let may_not_begin = self.resting && !run.goes_on;
+            let may_not_begin = self.stopping == Stopping::Resting && !run.goes_on;
             if run.revoked.is_some() || may_not_begin {
                 self.waiting.pop_front();
                 self.end(attempt, Outcome::Returned, now, effects);
@@ -297,7 +307,7 @@ impl Runs {
         }
         self.call_back(now, effects);
         if let Executor::Serve(serve) = &mut self.executor {
-            serve.tick(now, self.draining, effects);
+            serve.tick(now, self.stopping == Stopping::Draining, effects);
         }
         self.lose_patience(now, effects);
         while let Some(attempt) = self.waiting.front().copied() {

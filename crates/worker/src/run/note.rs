@@ -22,7 +22,7 @@ use std::time::Instant;
 use petiole_broker::Tag;
 
 use super::attempt::{Note, Run, State};
-use super::{Attempt, Effects, Executor, PATIENCE, Runs};
+use super::{Attempt, Effects, Executor, PATIENCE, Runs, Stopping};
 use crate::outcome::Outcome;
 
 /// Attempts that are to be noted before they begin.
@@ -49,13 +49,13 @@ impl Runs {
 
     /// Whether nothing more is taken.
     pub fn is_draining(&self) -> bool {
-        self.draining
+        self.stopping == Stopping::Draining
     }
 
     /// The deliveries that have begun, or begin as soon as they are noted. None while draining: what is cut off then is
     /// cut off by us.
     pub fn note(&mut self) -> Vec<Tag> {
-        if self.draining {
+        if self.stopping == Stopping::Draining {
             return Vec::new();
         }
         for attempt in self.unnoted.new.drain(..) {
@@ -98,11 +98,11 @@ impl Runs {
     /// Has the first attempt in line noted, so that it comes back when it may begin; `false` when there is no place for
     /// it, and it stays where it is.
     pub(super) fn note_first(&mut self, attempt: Attempt, now: Instant, effects: &mut Effects) -> bool {
-        if !self.draining && self.executor.free() == 0 {
+        if self.stopping != Stopping::Draining && self.executor.free() == 0 {
             return false;
         }
         self.waiting.pop_front();
-        if self.draining {
+        if self.stopping == Stopping::Draining {
             self.end(attempt, Outcome::Returned, now, effects);
         } else if self.attempts.get(&attempt).is_some_and(|run| run.work.last_chance) && self.risks() {
             self.unnoted.aside.push_back(attempt);

@@ -6,13 +6,13 @@ use std::time::Instant;
 use petiole_contract::control::ToRunner;
 
 use super::deadlines::Deadlines;
-use super::{Effects, Executor, Runs};
+use super::{Effects, Executor, Runs, Stopping};
 use crate::outcome::Outcome;
 
 impl Runs {
     /// Takes nothing more; gives back what has not started; lets the rest end.
     pub fn drain(&mut self, now: Instant, effects: &mut Effects) {
-        if std::mem::replace(&mut self.draining, true) {
+        if std::mem::replace(&mut self.stopping, Stopping::Draining) == Stopping::Draining {
             return;
         }
         let waiting = std::mem::take(&mut self.waiting);
@@ -27,9 +27,10 @@ impl Runs {
     /// Takes nothing more and gives back what has not begun; lets the rest end. All is kept ready to go on, and the broker is
     /// told of what runs as before: this may last as long as the longest task.
     pub fn rest(&mut self, now: Instant, effects: &mut Effects) {
-        if std::mem::replace(&mut self.resting, true) {
+        if self.stopping != Stopping::No {
             return;
         }
+        self.stopping = Stopping::Resting;
         let waiting = std::mem::take(&mut self.waiting);
         for attempt in self.take_unnoted().into_iter().chain(waiting) {
             if self.attempts.get(&attempt).is_some_and(|run| run.goes_on) {
@@ -42,7 +43,9 @@ impl Runs {
 
     /// Takes messages again.
     pub fn wake(&mut self) {
-        self.resting = false;
+        if self.stopping == Stopping::Resting {
+            self.stopping = Stopping::No;
+        }
     }
 
     /// What runs may not even end: every process is killed, and its tasks go back. Nothing waits any more: this comes after
@@ -57,7 +60,7 @@ impl Runs {
 
     /// Works again after a drain: the runner's container was only restarted.
     pub fn resume(&mut self) {
-        self.draining = false;
+        self.stopping = Stopping::No;
         self.killing = false;
     }
 

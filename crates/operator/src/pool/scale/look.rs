@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::decisions::{Before, Decisions};
-use super::{signal, spec, wanted_of};
+use super::{before, signal, spec};
 use crate::cluster::{Cluster, is_controlled_by};
 use crate::metrics::Metrics;
 use crate::pool::{Guarded, PoolKey};
@@ -118,9 +118,9 @@ impl Look {
     /// What another leader, or an earlier life of this one, has left behind.
     fn before(&self, pool: &WorkerPool, key: &PoolKey, scaling: &Scaling) -> Before {
         let deployment = self.stores.deployments.get(&ObjectRef::<Deployment>::new(&key.1).within(&key.0));
-        let wanted = deployment
-            .filter(|deployment| is_controlled_by(&**deployment, pool.meta().uid.as_deref()))
-            .and_then(|deployment| u32::try_from(wanted_of(&deployment)?).ok());
+        let ours =
+            deployment.filter(|deployment| is_controlled_by(&**deployment, pool.meta().uid.as_deref()));
+        let wanted = before(ours.as_deref(), pool.status.as_ref()).and_then(|wanted| wanted.try_into().ok());
         let WorkerPoolStatus { last_decision, last_scaled, .. } = pool.status.clone().unwrap_or_default();
         let milliseconds = last_decision.and_then(|decision| decision.task_milliseconds);
         let milliseconds = milliseconds.and_then(|milliseconds| u64::try_from(milliseconds).ok());

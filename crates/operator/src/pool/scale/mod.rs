@@ -2,17 +2,23 @@
 //!
 //! ```text
 //!   sampler ──each second──> look ──signal──> decide ──> decisions ──wakes──> build ──> [scale] ──> apply ──> status
-//!   stores ─────────────────┘                                  └──────────────────────────┘
+//!   stores ─────────────────┘                                  └─────wanted──> drain ──┘
+//!                                                                               └──wishes──> workers
 //! ```
 //!
 //! - [`spec`]: what the user asked for. [`signal`]: what there is to do, and how long tasks take.
 //! - [`decisions`]: what was decided last, and the history that it came from. [`look`] makes them.
-//! - [`said`]: what is said of it in status and conditions. [`marks`]: which pods go first.
+//! - [`said`]: what is said of it in status and conditions.
+//! - [`drain`]: who is to drain, and how many pods may go by now; [`drains`] are those under way. [`choice`]: in which order
+//!   pods go. [`marks`]: how a `ReplicaSet` knows.
 //!
 //! The leader decides, and nobody else. It knows nothing when it begins: what runs then counts as what was right, so that
 //! a restart or another leader moves no pod by itself.
 
+mod choice;
 pub mod decisions;
+pub(super) mod drain;
+pub mod drains;
 pub mod look;
 mod marks;
 pub mod said;
@@ -20,18 +26,33 @@ pub mod signal;
 pub mod spec;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use petiole_scale::Decision;
+use petiole_api::WorkerPoolStatus;
+use petiole_scale::{Decision, Reason};
 use serde_json::json;
 
-pub(super) use self::marks::{Mark, marks};
+pub(super) use self::marks::Mark;
 use super::build::Desired;
 use super::validate::Validated;
 
-/// How many pods there should be: as the spec says, or as was decided. Before anything was decided what runs stays. Pure.
-pub(super) fn replicas(pool: &Validated, decision: Option<&Decision>, live: Option<&Deployment>) -> i32 {
+/// How many pods there should be: as the spec says, or as was decided. Before anything was decided, as many as before.
+/// Pure.
+pub(super) fn replicas(pool: &Validated, decision: Option<&Decision>, before: Option<i32>) -> i32 {
     let Some(scaling) = &pool.scaling else { return pool.replicas };
     let decided = decision.map(|decision| count(decision.replicas));
-    decided.or_else(|| wanted_of(live?)).unwrap_or(count(scaling.min))
+    decided.or(before).unwrap_or(count(scaling.min))
+}
+
+/// Whether that holds even when nobody knows what the pods do: somebody has said so. Pure.
+pub(super) fn insists(pool: &Validated, decision: Option<&Decision>) -> bool {
+    pool.scaling.is_none() || decision.is_some_and(|decision| decision.reason == Reason::Fallback)
+}
+
+/// How many pods another leader, or an earlier life of this one, has wanted: as many as the Deployment wants, and fewer
+/// where it was to follow some that drain. Pure.
+pub(super) fn before(deployment: Option<&Deployment>, status: Option<&WorkerPoolStatus>) -> Option<i32> {
+    let number = wanted_of(deployment?)?;
+    let drains = status.filter(|status| status.draining_replicas > 0);
+    Some(drains.and_then(|status| status.desired_replicas).map_or(number, |desired| desired.min(number)))
 }
 
 /// So many the Deployment is to have. Pure.

@@ -82,7 +82,12 @@ pub(in crate::pool) fn announcement(before: u32, now: i32, decision: &Decision) 
 
 /// What a write of `new` would change in what is said of scaling.
 pub(in crate::pool) fn change(old: &WorkerPoolStatus, new: &WorkerPoolStatus) -> Change {
-    if old.desired_replicas != new.desired_replicas || old.last_scaled != new.last_scaled {
+    // Whoever leads next has to know that some drain, and what for.
+    let drains = |status: &WorkerPoolStatus| status.draining_replicas > 0;
+    if old.desired_replicas != new.desired_replicas
+        || old.last_scaled != new.last_scaled
+        || drains(old) != drains(new)
+    {
         return Change::State;
     }
     match (&old.last_decision, &new.last_decision) {

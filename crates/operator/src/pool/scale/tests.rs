@@ -205,10 +205,17 @@ fn before_anything_is_decided_what_runs_stays() {
     let live: Deployment =
         serde_json::from_value(json!({ "spec": { "replicas": 7, "selector": {}, "template": {} } })).unwrap();
     let plain = pool(json!({ "minReplicas": 2 }));
-    assert_eq!(replicas(&plain, None, Some(&live)), 7);
-    assert_eq!(replicas(&plain, None, None), 2);
+    assert_eq!(replicas(&plain, None, before(Some(&live), None)), 7);
+    assert_eq!(replicas(&plain, None, before(None, None)), 2);
+    let of = |draining| WorkerPoolStatus {
+        desired_replicas: Some(4),
+        draining_replicas: draining,
+        ..WorkerPoolStatus::default()
+    };
+    assert_eq!(before(Some(&live), Some(&of(0))), Some(7));
+    assert_eq!(before(Some(&live), Some(&of(3))), Some(4), "the others are on their way out");
     let by_hand = validate::validate(&pool_with(json!({ "replicas": 3 })), &queues).unwrap();
-    assert_eq!(replicas(&by_hand, None, Some(&live)), 3);
+    assert_eq!(replicas(&by_hand, None, before(Some(&live), None)), 3);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn now(pool: &WorkerPool, outcome: &Result<Applied, Refusal>, live: &Live) -> Wo
 }
 
 fn applied(replicas: i32, status: Value) -> Result<Applied, Refusal> {
-    Ok(Applied { deployment: deployment(status), replicas })
+    Ok(Applied { deployment: deployment(status), replicas, draining: 0, drain_goes_on: false })
 }
 
 #[track_caller]

@@ -146,7 +146,7 @@ async fn workers_that_nobody_hears_are_told_of() {
     let degraded = conditions::find(&refused.conditions, conditions::DEGRADED).unwrap();
     assert_eq!(degraded.reason, reasons::TASK_REFUSED, "what is refused comes first");
     let deployment = observed.live.deployment.as_deref().cloned().unwrap();
-    let applied = Ok(apply::Applied { deployment, replicas: 1 });
+    let applied = Ok(apply::Applied { deployment, replicas: 1, draining: 0, drain_goes_on: false });
     let silent = status::status(&pool, &applied, &known, now);
     let degraded = conditions::find(&silent.conditions, conditions::DEGRADED).unwrap();
     assert_eq!((degraded.status.as_str(), degraded.reason.as_str()), ("True", reasons::WORKERS_SILENT));

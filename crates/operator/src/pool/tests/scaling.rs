@@ -19,9 +19,10 @@ use crate::sampler::connect::{Connect, Redis};
 use crate::sampler::{QueueKey, Sampler, Watch};
 use crate::watches::Scope;
 
-/// A broker whose queues hold what it is told; nothing, when it is away. Its workers say what they are told.
+/// A broker whose queues hold what it is told; nothing, when it is away. Its workers say what they are told, and are wished
+/// to do what is kept.
 #[derive(Clone, Default)]
-struct Fake(Arc<Mutex<Option<Depth>>>, Arc<Mutex<Vec<Report>>>);
+struct Fake(Arc<Mutex<Option<Depth>>>, Arc<Mutex<Vec<Report>>>, Arc<Mutex<Vec<(String, Wish)>>>);
 
 #[async_trait]
 impl Remote for Fake {
@@ -53,7 +54,8 @@ impl Inspector for Fake {
         Ok(self.1.lock().unwrap().clone())
     }
 
-    async fn wish(&self, _: &[(String, Wish)], _: Duration) -> Result<(), BrokerError> {
+    async fn wish(&self, wishes: &[(String, Wish)], _: Duration) -> Result<(), BrokerError> {
+        self.2.lock().unwrap().extend_from_slice(wishes);
         Ok(())
     }
 
@@ -254,44 +256,126 @@ async fn a_replica_that_does_not_lead_decides_nothing() {
     assert!(scaling.look.decisions.latest(&key).is_none());
 }
 
-#[tokio::test(start_paused = true)]
-async fn of_fewer_pods_those_go_first_that_do_nothing() {
-    let mut scaling = Scaling::new();
-    let load = |host: &str, held| Report {
-        namespace: "photos".to_owned(),
-        pool: "resizer".to_owned(),
-        host: host.to_owned(),
-        load: Load { held, ..Load::default() },
-        ..Report::default()
-    };
-    *scaling.broker.1.lock().unwrap() = vec![
-        load("resizer-1", 1),
-        load("resizer-2", 0),
-        Report { pool: "other".to_owned(), ..load("resizer-3", 0) },
-    ];
-    let three = scaling.operator.look_after(&pool_with(json!({ "replicas": 3 }))).await;
-    for pod in ["resizer-1", "resizer-2", "resizer-3"] {
-        let pod = json!({ "metadata": {
-            "name": pod, "namespace": "photos", "labels": { names::POOL: "resizer" }, "annotations": {},
-        } });
-        scaling
-            .operator
-            .server
-            .put(&format!("{CORE}/pods/{}", pod["metadata"]["name"].as_str().unwrap()), pod.clone());
-        let pod: Pod = serde_json::from_value(pod).unwrap();
-        scaling.operator.pods.apply_watcher_event(&Event::Apply(pod));
+impl Scaling {
+    /// There is a pod of this name, which takes tasks or does not.
+    fn pod(&mut self, name: &str, ready: bool) {
+        let pod = json!({
+            "metadata": {
+                "name": name, "namespace": "photos", "labels": { names::POOL: "resizer" }, "annotations": {},
+            },
+            "status": { "conditions": [{ "type": "Ready", "status": if ready { "True" } else { "False" } }] },
+        });
+        self.operator.server.put(&format!("{CORE}/pods/{name}"), pod.clone());
+        self.operator.pods.apply_watcher_event(&Event::Apply(serde_json::from_value(pod).unwrap()));
     }
-    scaling.sample(Some(0)).await;
-    scaling.operator.reconcile(&three).await.unwrap();
-    assert_eq!(scaling.operator.server.calls(), Vec::<String>::new());
 
-    let one = pool_with(json!({ "replicas": 1 }));
-    scaling.operator.reconcile(&one).await.unwrap();
-    let mut calls = scaling.operator.server.calls();
-    calls[..2].sort();
-    assert_eq!(
-        calls[..3],
-        ["PATCH pods/resizer-2", "PATCH pods/resizer-3", "PATCH deployments/resizer"],
-        "{calls:?}"
+    /// The `ReplicaSet` has taken a pod away.
+    fn gone(&mut self, name: &str) {
+        let pod = json!({ "metadata": { "name": name, "namespace": "photos" } });
+        self.operator.pods.apply_watcher_event(&Event::Delete(serde_json::from_value(pod).unwrap()));
+    }
+
+    /// What the workers have said last; then the pool is looked after. Gives back the calls.
+    async fn said(&mut self, loads: &[(&str, u64, bool)], pool: &WorkerPool) -> Vec<String> {
+        let report = |(host, held, draining): &(&str, u64, bool)| Report {
+            incarnation: format!("worker-{host}"),
+            namespace: "photos".to_owned(),
+            pool: "resizer".to_owned(),
+            host: (*host).to_owned(),
+            load: Load { held: *held, draining: *draining, ..Load::default() },
+        };
+        let other = Report { pool: "other".to_owned(), ..report(&("resizer-3", 0, false)) };
+        *self.broker.1.lock().unwrap() = loads.iter().map(report).chain([other]).collect();
+        self.sample(Some(0)).await;
+        self.operator.reconcile(pool).await.unwrap();
+        self.operator.watch();
+        let calls = self.operator.server.calls();
+        calls.into_iter().filter(|call| !call.contains("events") && !call.ends_with("/status")).collect()
+    }
+
+    fn wishes(&self) -> Vec<(String, Wish)> {
+        std::mem::take(&mut *self.broker.2.lock().unwrap())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_is_to_have_fewer_pods_has_them_when_they_have_drained() {
+    let mut scaling = Scaling::new();
+    let three = scaling.operator.look_after(&pool_with(json!({ "replicas": 3 }))).await;
+    scaling.pod("resizer-1", true);
+    scaling.pod("resizer-2", true);
+    scaling.pod("resizer-3", false);
+    let busy = [("resizer-1", 1, false), ("resizer-2", 2, false)];
+    assert_eq!(scaling.said(&busy, &three).await, Vec::<String>::new());
+
+    // One that takes no tasks goes at once; of the others, one is told.
+    let one = WorkerPool { status: three.status.clone(), ..pool_with(json!({ "replicas": 1 })) };
+    assert_eq!(scaling.said(&busy, &one).await, ["PATCH pods/resizer-3", "PATCH deployments/resizer"]);
+    assert_eq!(scaling.replicas(), 2);
+    assert_eq!(scaling.wishes(), [("worker-resizer-1".to_owned(), Wish::Drain)]);
+    scaling.gone("resizer-3");
+    let draining = [("resizer-1", 1, true), ("resizer-2", 2, false)];
+    assert_eq!(scaling.said(&draining, &one).await, Vec::<String>::new());
+    let status = scaling.operator.status(&one).await;
+    assert_eq!((status.desired_replicas, status.draining_replicas), (Some(1), 1));
+
+    // It has drained, and its pod says so.
+    scaling.pod("resizer-1", false);
+    let drained = [("resizer-1", 0, true), ("resizer-2", 2, false)];
+    assert_eq!(scaling.said(&drained, &one).await, ["PATCH pods/resizer-1", "PATCH deployments/resizer"]);
+    assert_eq!(scaling.replicas(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_is_announced_once_and_called_off_when_there_is_work_again() {
+    let mut scaling = Scaling::new();
+    let pool = scaled(
+        json!({ "coolDownSeconds": 0, "behavior": { "scaleDown": { "stabilizationWindowSeconds": 0 } } }),
     );
+    scaling.pool(&pool);
+    scaling.sample(Some(20)).await;
+    let pool = scaling.operator.look_after(&pool).await;
+    assert_eq!(scaling.replicas(), 2);
+    scaling.pod("resizer-1", true);
+    scaling.pod("resizer-2", true);
+
+    let busy = [("resizer-1", 1, false), ("resizer-2", 1, false)];
+    scaling.said(&busy, &pool).await;
+    assert_eq!(scaling.wishes().len(), 2);
+    let (reason, note) = {
+        let event = scaling.event(reasons::SCALED_IN).unwrap();
+        (event["reason"].clone(), event["note"].as_str().unwrap().to_owned())
+    };
+    assert!(reason == reasons::SCALED_IN && note.starts_with("2 -> 0 pods"), "{note}");
+    let draining = [("resizer-1", 1, true), ("resizer-2", 1, true)];
+    scaling.said(&draining, &pool).await;
+    assert_eq!((scaling.replicas(), scaling.operator.status(&pool).await.draining_replicas), (json!(2), 2));
+
+    // As many as before: no pod has gone, and none is made.
+    scaling.sample(Some(20)).await;
+    scaling.operator.reconcile(&pool).await.unwrap();
+    let back = [("worker-resizer-1", Wish::Work), ("worker-resizer-2", Wish::Work)];
+    assert_eq!(scaling.wishes(), back.map(|(worker, wish)| (worker.to_owned(), wish)));
+    assert_eq!(scaling.replicas(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_leader_goes_on_with_the_drains_that_it_finds() {
+    let mut scaling = Scaling::new();
+    let pool = scaled(json!({ "minReplicas": 1 }));
+    scaling.pool(&pool);
+    scaling.sample(Some(20)).await;
+    let pool = scaling.operator.look_after(&pool).await;
+    let status =
+        WorkerPoolStatus { desired_replicas: Some(1), draining_replicas: 1, ..pool.status.clone().unwrap() };
+    let pool = WorkerPool { status: Some(status), ..pool };
+    scaling.pool(&pool);
+    scaling.operator.context.decisions.retain(|_| false);
+    scaling.operator.context.drains.retain(|_| false);
+    scaling.pod("resizer-1", true);
+    scaling.pod("resizer-2", true);
+    let draining = [("resizer-1", 1, false), ("resizer-2", 9, true)];
+    scaling.said(&draining, &pool).await;
+    assert_eq!(scaling.wishes(), [("worker-resizer-2".to_owned(), Wish::Drain)]);
+    assert_eq!(scaling.replicas(), 2);
 }

@@ -23,7 +23,7 @@ fn what_has_not_begun_goes_back_and_what_runs_ends() {
     exec.says(exited(1, Status::Code(0), ""), b"");
     assert!(exec.runs.is_empty() && exec.runs.wants() == 0);
     exec.runs.wake();
-    assert_eq!(exec.runs.wants(), 1);
+    assert!(exec.runs.wants() > 0);
     assert_eq!(sent(&exec.take(3, Limits::default()), RUNNER).len(), 1);
 }
 
@@ -41,17 +41,19 @@ fn what_was_given_ahead_is_called_back_and_its_handler_stays() {
     served.runs.give(served.now, &mut effects);
     assert_eq!(outcomes(&effects), [(2, Outcome::Returned)]);
     served.runs.wake();
-    assert!(served.runs.ready() && served.runs.wants() > 0);
+    assert_eq!(sent(&served.take(3), peer), Vec::<serde_json::Value>::new(), "its run hangs");
+    let effects = served.says(FromHandler::Result(RunResult { attempt: 1, ..RunResult::default() }));
+    assert_eq!(sent(&effects, peer)[0]["run"]["attempt"], 3);
 }
 
 /// A task of two calls.
 fn two_calls() -> Box<Work> {
-    let body = r#"[[{\"task\": \"demo.add\"}, [1, 2]], {}, {}]"#;
+    let body = r#"[[{\"task\": \"demo.add\"}, [[1, 2], [3, 4]]], {}, {}]"#;
     let envelope = format!(
-        r#"{{"body": "{body}", "content-type": "application/json", "headers": {{"task": "celery.map", "id": "id-2"}}, "properties": {{}}}}"#
+        r#"{{"body": "{body}", "content-type": "application/json", "headers": {{"task": "celery.starmap", "id": "id-2"}}, "properties": {{}}}}"#
     );
     let message = Message::read(&Envelope::from_redis(envelope.as_bytes()).unwrap()).unwrap();
-    let mut mapping = Mapping::read(&message, false).unwrap();
+    let mut mapping = Mapping::read(&message, true).unwrap();
     let first = mapping.next().unwrap();
     Box::new(Work { message, mapping: Some((mapping, first)), ..work(Limits::default()) })
 }
