@@ -112,7 +112,7 @@ test-ledger: build python
 .PHONY: ledger
 ledger: build python ## Full kill ledgers; ONLY=NAME for one
 	ONLY=$(ONLY) $(PYTHON) tests/ledger/run.py
-	ONLY=$(ONLY) CLUSTER=$(CLUSTER) tests/ledger/on-cluster.sh
+	ONLY=$(ONLY) CLUSTER=$(CLUSTER) tests/e2e/on-this-machine.sh tests/ledger/run.py
 
 # How long each decoder is fuzzed.
 FUZZ_SECONDS ?= 60
@@ -122,8 +122,13 @@ fuzz: ## Every decoder under hostile bytes, FUZZ_SECONDS of a processor each; FU
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_KEEP=1 cargo test --release --locked -p petiole-contract -p petiole-protocol --test fuzz -- --nocapture
 
 .PHONY: bench
-bench: build python ## Side by side with Celery; ONLY=NAME for one
+bench: build python ## Side by side with Celery, and with KEDA on a cluster; ONLY=NAME for one
 	ONLY=$(ONLY) $(PYTHON) benches/run.py
+	ONLY=$(ONLY) CLUSTER=$(CLUSTER) tests/e2e/on-this-machine.sh benches/run.py
+
+.PHONY: plot-burst
+plot-burst: build python ## Draw a burst on a real cluster: docs/burst.svg
+	CLUSTER=$(CLUSTER) tests/e2e/on-this-machine.sh benches/plot_burst.py
 
 .PHONY: python
 python:

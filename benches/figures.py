@@ -21,6 +21,8 @@ class Figure:
     """How many times better ours has to be."""
     at_most: float | None = None
     """What ours may be."""
+    behind: float | None = None
+    """By how much ours may be worse than the peer's."""
 
     def report(self, ours: float, peer: float) -> bool:
         """Prints the line; whether the goal is met."""
@@ -33,6 +35,9 @@ class Figure:
             met = False
         if self.at_most is not None and ours > self.at_most:
             say(f"{self.name} misses its goal of at most {self.at_most:g} {self.unit}")
+            met = False
+        if self.behind is not None and worse - better > self.behind and ratio < 1:
+            say(f"{self.name} misses its goal of at most {self.behind:g} {self.unit} behind the peer")
             met = False
         return met
 

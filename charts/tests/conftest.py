@@ -8,7 +8,9 @@ VARIANTS = {
     "redis": ["--set=redis.enabled=true"],
     "namespaces": ["--set=watchNamespaces={mail,photos}", "--set=secretNames={broker}"],
     "cluster": ["--set=clusterWide=true", "--set=networkPolicy.enabled=false"],
+    "external": ["--set=externalMetrics.enabled=true"],
     "everything": [
+        "--set=externalMetrics.enabled=true",
         "--set=redis.enabled=true",
         "--set=metrics.serviceMonitor.enabled=true",
         "--set=metrics.serviceMonitor.labels.release=prometheus",

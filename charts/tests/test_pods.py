@@ -111,6 +111,24 @@ def test_the_applications_version_is_the_workspaces():
         assert f'version = "{yaml.safe_load((CHARTS / chart / "Chart.yaml").read_text())["appVersion"]}"' in cargo
 
 
+def test_external_metrics_are_served_where_the_api_server_is_led_to():
+    objects = render("--set=externalMetrics.enabled=true")
+    (api,) = of_kind(objects, "APIService")
+    name = api["spec"]["service"]["name"]
+    (port,) = named(objects, "Service", name)["spec"]["ports"]
+    assert port["port"] == api["spec"]["service"]["port"]
+    operator = container(objects, "operator")
+    (served,) = [item["containerPort"] for item in operator["ports"] if item["name"] == port["targetPort"]]
+    assert flags(operator)["--external-metrics"] == f"0.0.0.0:{served}"
+    assert flags(operator)["--external-metrics-service"] == name
+    assert "data" not in named(objects, "Secret", name)
+    policy = named(objects, "NetworkPolicy", "petiole-operator")
+    assert port["targetPort"] in [item["port"] for rule in policy["spec"]["ingress"] for item in rule["ports"]]
+    # Trusted is whom the operator names, and nobody before.
+    assert not {"insecureSkipTLSVerify", "caBundle"} & api["spec"].keys()
+    assert not any(item["kind"] == "APIService" for item in render())
+
+
 def test_selectors_find_the_pods_that_they_are_for(objects):
     by_name = {item["metadata"]["name"]: item["spec"]["template"] for item in of_kind(objects, "Deployment")}
     found = of_kind(objects, "Service", "PodDisruptionBudget", "NetworkPolicy")
@@ -120,7 +138,9 @@ def test_selectors_find_the_pods_that_they_are_for(objects):
         selector = spec.get("podSelector") or spec.get("selector")
         selector = selector if "matchLabels" in selector else {"matchLabels": selector}
         matched = [name for name, pod in by_name.items() if matches(selector, pod)]
-        assert matched == [item["metadata"]["name"]], item
+        # The operators have a second Service, which has a name of its own.
+        expected = item["metadata"]["name"].replace("petiole-external", "petiole-operator")
+        assert matched == [expected], item
 
 
 def test_ports_are_named_as_containers_name_them(objects):

@@ -33,8 +33,10 @@ def test_of_our_own_resources_only_what_is_the_operators_to_write_is_written(obj
     writes = {(resource, verb) for rule in ours for resource in rule["resources"] for verb in rule["verbs"]}
     reads = {(resource, verb) for resource in ("taskqueues", "workerpools") for verb in ("list", "watch")}
     statuses = {(f"{resource}/status", "patch") for resource in ("taskqueues", "workerpools")}
+    # The first pod and the last one of a pool that an autoscaler of Kubernetes scales.
+    scale = {("workerpools/scale", "patch")} if of_kind(objects, "APIService") else set()
     # A finalizer is a part of the object: there is no right to it alone.
-    assert writes - reads - statuses == {("taskqueues", "patch")}
+    assert writes - reads - statuses == {("taskqueues", "patch")} | scale
 
 
 def test_pods_are_neither_made_nor_removed(objects):
@@ -42,8 +44,10 @@ def test_pods_are_neither_made_nor_removed(objects):
 
 
 def test_secrets_are_read_by_name_only(objects):
-    assert [rule["verbs"] for rule in rules_on(objects, "secrets")] == [["get"]] * len(rules_on(objects, "secrets"))
-    assert rules_on(objects, "secrets")
+    # Of all of them one is written: the operators' own certificate.
+    theirs = [rule for rule in rules_on(objects, "secrets") if rule.get("resourceNames") != ["petiole-external"]]
+    assert theirs
+    assert all(rule["verbs"] == ["get"] for rule in theirs)
 
 
 def test_named_secrets_are_the_only_ones():
@@ -80,11 +84,45 @@ def test_each_role_is_bound_to_the_operator_and_to_nobody_else(objects):
     def key(item):
         return item["kind"].removesuffix("Binding"), item["metadata"].get("namespace"), item["metadata"]["name"]
 
-    bindings = of_kind(objects, "RoleBinding", "ClusterRoleBinding")
+    bindings = [item for item in of_kind(objects, "RoleBinding", "ClusterRoleBinding") if not is_clusters_own(item)]
     assert sorted(map(key, bindings), key=str) == sorted(map(key, of_kind(objects, *ROLES)), key=str)
     for binding in bindings:
         assert binding["subjects"] == [operator]
         assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == (key(binding)[0], key(binding)[2])
+
+
+def is_clusters_own(binding):
+    """Whether it binds to the Role that each cluster has for whoever serves a part of its API."""
+    return (binding["metadata"].get("namespace"), binding["roleRef"]["name"]) == (
+        "kube-system",
+        "extension-apiserver-authentication-reader",
+    )
+
+
+def test_external_metrics_take_these_rights_in_the_cluster_and_no_others():
+    objects = render("--set=externalMetrics.enabled=true")
+    (role,) = of_kind(objects, "ClusterRole")
+    assert role["rules"] == [
+        {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
+        {
+            "apiGroups": ["apiregistration.k8s.io"],
+            "resources": ["apiservices"],
+            "resourceNames": ["v1beta1.external.metrics.k8s.io"],
+            "verbs": ["get", "patch"],
+        },
+    ]
+    (outside,) = [item for item in of_kind(objects, "RoleBinding") if item["metadata"]["namespace"] != "home"]
+    assert is_clusters_own(outside)
+    (account,) = of_kind(objects, "ServiceAccount")
+    assert outside["subjects"] == [{"kind": "ServiceAccount", "name": account["metadata"]["name"], "namespace": "home"}]
+
+
+def test_autoscalers_are_made_only_where_they_are_told_something():
+    def verbs(*arguments):
+        return {verb for rule in rules_on(render(*arguments), "horizontalpodautoscalers") for verb in rule["verbs"]}
+
+    assert verbs() == {"list", "watch"}
+    assert verbs("--set=externalMetrics.enabled=true") == {"list", "watch", "get", "create", "patch", "delete"}
 
 
 def test_two_releases_do_not_share_a_cluster_role():

@@ -1,6 +1,9 @@
 """A pool that scales itself: out for what waits, in without cutting anything off."""
 
+import os
+import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import objects
@@ -8,8 +11,11 @@ import pytest
 from conftest import Client, Gate, pods
 from rig.kube import Namespace
 from rig.waiting import until
+from rig.watching import is_ready
 
 WITHIN = 60
+#: Seconds for which the broker is away.
+AWAY = float(os.environ.get("AWAY") or 5)
 
 #: As quick as it can be: no window, no cool-down to speak of.
 QUICK: dict[str, Any] = {
@@ -30,6 +36,12 @@ def staying(namespace: Namespace, pool: str) -> list[str]:
     """The pods that nobody has told to stop."""
     found = namespace.all("pods", f"petiole.dev/pool={pool}")
     return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+def since(namespace: Namespace, pool: str) -> float:
+    """When the condition ScalingActive of a pool changed last."""
+    (active,) = [each for each in namespace.get("wp", pool)["status"]["conditions"] if each["type"] == "ScalingActive"]
+    return datetime.fromisoformat(active["lastTransitionTime"]).timestamp()
 
 
 def test_a_burst_brings_pods_from_none_and_its_end_takes_them_away(
@@ -83,9 +95,7 @@ def draining(namespace: Namespace, pool: str) -> int:
 def ready(namespace: Namespace, pool: str) -> list[str]:
     """The pods that take tasks, or finish those that they have."""
     found = namespace.all("pods", f"petiole.dev/pool={pool}")
-    is_ready = {"type": "Ready", "status": "True"}.items()
-    conditions = {pod["metadata"]["name"]: pod["status"].get("conditions", []) for pod in found}
-    return sorted(name for name, all_of in conditions.items() if any(is_ready <= each.items() for each in all_of))
+    return sorted(pod["metadata"]["name"] for pod in found if is_ready(pod))
 
 
 def scale(namespace: Namespace, pool: str, replicas: int) -> None:
@@ -136,3 +146,42 @@ def test_pods_that_drain_are_called_back_when_they_are_wanted_again(
     until("both have tasks again", lambda: sorted(pod for _, pod in again.started()) == both, WITHIN)
     again.open()
     assert sorted(pods(namespace, pool)) == both
+
+
+def test_fewer_pods_at_most_than_at_least_are_refused(namespace: Namespace, client: Client) -> None:
+    scaling = QUICK | {"minReplicas": QUICK["maxReplicas"] + 1}
+    with pytest.raises(RuntimeError, match="maxReplicas must not be below minReplicas: raise maxReplicas"):
+        namespace.apply(objects.scaled_pool("never", client.address, scaling=scaling))
+
+
+def test_pools_on_one_queue_share_its_backlog(
+    namespace: Namespace, client: Client, make_pool: Callable[..., str], gate: Gate
+) -> None:
+    large = make_pool(objects.scaled_pool, ready=0, scaling=QUICK | {"maxReplicas": 4})
+    small = make_pool(objects.scaled_pool, ready=0, scaling=QUICK | {"maxReplicas": 2})
+    # The second one takes from the first one's queue.
+    shared = objects.scaled_pool(small, client.address, scaling=QUICK | {"maxReplicas": 2})
+    shared["spec"]["queues"] = [{"taskQueue": large}]
+    namespace.apply(shared)
+    gate.send(large, 6)
+    until("each task has a pod", lambda: len({pod for _, pod in gate.started()}) == 6, WITHIN)
+    assert (len(pods(namespace, large)), len(pods(namespace, small))) == (4, 2)
+
+
+def test_a_broker_that_is_away_moves_no_pod_and_a_condition_says_so(
+    namespace: Namespace, client: Client, make_pool: Callable[..., str], gate: Gate
+) -> None:
+    pool = make_pool(objects.scaled_pool, ready=0, scaling=QUICK | {"maxReplicas": 2})
+    gate.send(pool, 2)
+    until("each task has a pod", lambda: len({pod for _, pod in gate.started()}) == 2, WITHIN)
+    before = sorted(pods(namespace, pool))
+    namespace.kubectl("scale", "deployment/petiole-redis", "--replicas", "0")
+    until("it is said", lambda: namespace.condition("wp", pool, "ScalingActive")[1] == "SignalUnknown", WITHIN)
+    # Longer than the window and the cool-down together: what is not known is not nothing.
+    until("it is so for long", lambda: time.time() - since(namespace, pool) > AWAY, WITHIN + AWAY, every=0.5)
+    found = namespace.all("pods", f"petiole.dev/pool={pool}")
+    assert sorted(pod["metadata"]["name"] for pod in found) == before
+    assert all(is_ready(pod) for pod in found)
+    assert namespace.condition("wp", pool, "ScalingActive")[0] == "False"
+    namespace.kubectl("scale", "deployment/petiole-redis", "--replicas", "1")
+    until("it is known again", lambda: namespace.condition("wp", pool, "ScalingActive")[0] == "True", WITHIN)

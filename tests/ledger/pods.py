@@ -4,6 +4,7 @@ import contextlib
 
 import psutil
 from rig.kube import Namespace
+from rig.watching import is_ready
 
 #: A worker's container in a pod that it belongs to.
 PROGRAM = "petiole-worker"
@@ -33,9 +34,3 @@ class Pods:
                     process.kill()
                     return
         raise RuntimeError(f"no process {PROGRAM} of pod {pod} is on this machine: is the cluster elsewhere?")
-
-
-def is_ready(pod: dict) -> bool:
-    """Whether it is ready, and not about to end."""
-    conditions = {each["type"]: each["status"] for each in pod.get("status", {}).get("conditions", [])}
-    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]

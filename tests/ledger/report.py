@@ -2,15 +2,27 @@
 
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from verdict import PROMISE, Verdict
 
 
-def report(name: str, verdict: Verdict, idle_kills: bool = False, peers: bool = False) -> bool:
+#: Nothing more is wrong.
+NOTHING: Mapping[str, Sequence[str]] = {}
+
+
+def report(
+    name: str,
+    verdict: Verdict,
+    idle_kills: bool = False,
+    peers: bool = False,
+    also: Mapping[str, Sequence[str]] = NOTHING,
+) -> bool:
     """Prints the figures, and what is wrong with them; whether nothing is.
 
     `idle_kills`: a kill after which nothing had to run again is wrong too, since the faults saw to it that there was
-    something. `peers`: Celery workers took part, and what they lost is told too.
+    something. `peers`: Celery workers took part, and what they lost is told too. `also`: what else is wrong, with its
+    instances.
     """
     by_peer = f" lost_by_peer={len(verdict.lost_by_peer)}" if peers else ""
     print(
@@ -30,6 +42,7 @@ def report(name: str, verdict: Verdict, idle_kills: bool = False, peers: bool = 
         * (verdict.idle_pauses > 0),
         "after a kill no task had to run again, so that nothing was tested": [str(verdict.idle_kills)]
         * (idle_kills and verdict.idle_kills > 0),
+        **also,
     }
     for problem, instances in wrong.items():
         if instances:

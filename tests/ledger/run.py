@@ -13,12 +13,13 @@ from collections.abc import Callable
 import kill_redis
 import kill_redis_pods
 import mixed_redis
+import scale_in
 from rig.processes import adopt_orphans, end_leftovers
 
 Ledgers = dict[str, Callable[[float, int], bool]]
 
 HERE: Ledgers = {kill_redis.NAME: kill_redis.run, mixed_redis.NAME: mixed_redis.run}
-ON_CLUSTER: Ledgers = {kill_redis_pods.NAME: kill_redis_pods.run}
+ON_CLUSTER: Ledgers = {kill_redis_pods.NAME: kill_redis_pods.run, scale_in.NAME: scale_in.run}
 
 
 def main() -> int:

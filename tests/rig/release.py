@@ -21,8 +21,8 @@ def image(name: str) -> str:
 
 
 @contextmanager
-def installed(name: str) -> Iterator[Namespace]:
-    """A namespace with Petiole in it. It is gone afterwards, with all that is in it."""
+def installed(name: str, *options: str) -> Iterator[Namespace]:
+    """A namespace with Petiole in it, by Helm with these options. It is gone afterwards, with all that is in it."""
     namespace = Namespace(name)
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     # What an earlier run, which was killed, has left.
@@ -30,22 +30,31 @@ def installed(name: str) -> Iterator[Namespace]:
     try:
         namespace.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
         helm(name, "petiole-crds", *definitions())
-        values = [f"image.repository={REGISTRY}/petiole-operator", f"worker.image.repository={REGISTRY}/petiole-worker"]
-        values += [f"image.tag={TAG}", f"worker.image.tag={TAG}"]
-        redis, tag = image("demo-redis").rsplit(":", 1)
-        values += [f"redis.image.repository={redis}", f"redis.image.tag={tag}"]
-        try:
-            helm(name, "petiole", "--set", "redis.enabled=true", "--set-string", ",".join(values))
-        except RuntimeError as error:
-            # Helm says that something is not ready, and not why.
-            raise RuntimeError(f"{error}\n{namespace.dump()}") from None
+        upgrade(namespace, *options)
         yield namespace
     finally:
         remove(namespace)
 
 
+def upgrade(namespace: Namespace, *options: str) -> None:
+    """Installs Petiole's chart in a namespace, or brings it up to date with other options."""
+    values = [f"image.repository={REGISTRY}/petiole-operator", f"worker.image.repository={REGISTRY}/petiole-worker"]
+    values += [f"image.tag={TAG}", f"worker.image.tag={TAG}"]
+    redis, tag = image("demo-redis").rsplit(":", 1)
+    values += [f"redis.image.repository={redis}", f"redis.image.tag={tag}"]
+    try:
+        helm(namespace.name, "petiole", "--set", "redis.enabled=true", "--set-string", ",".join(values), *options)
+    except RuntimeError as error:
+        # Helm says that something is not ready, and not why.
+        raise RuntimeError(f"{error}\n{namespace.dump()}") from None
+
+
 def remove(namespace: Namespace) -> None:
-    """Deletes a namespace without waiting for tasks that run in it, and whose results nobody waits for."""
+    """Deletes a namespace without waiting for tasks that run in it, and whose results nobody waits for.
+
+    What the release has outside of it goes by Helm: a cluster leads external metrics to one Service.
+    """
+    run("helm", "uninstall", "petiole", "--namespace", namespace.name, "--ignore-not-found")
     run("kubectl", "delete", "namespace", namespace.name, "--ignore-not-found", "--wait=false")
     namespace.kubectl("delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false")
     run("kubectl", "wait", "--for=delete", f"namespace/{namespace.name}", "--timeout", "120s")

@@ -11,6 +11,10 @@
 {{- printf "%s-operator" (include "petiole.name" .) -}}
 {{- end }}
 
+{{- define "petiole.external.name" -}}
+{{- printf "%s-external" (include "petiole.name" .) -}}
+{{- end }}
+
 {{- define "petiole.redis.name" -}}
 {{- printf "%s-redis" (include "petiole.name" .) -}}
 {{- end }}

@@ -112,6 +112,10 @@ pub mod reasons {
     pub const FALLBACK: &str = "Fallback";
     /// The spec says that it stands still.
     pub const SCALING_PAUSED: &str = "ScalingPaused";
+    /// The pool wants a `HorizontalPodAutoscaler`, and nobody tells it how much there is to do.
+    pub const EXTERNAL_METRICS_DISABLED: &str = "ExternalMetricsDisabled";
+    /// A `HorizontalPodAutoscaler` that is not this pool's scales it in a way that cannot work.
+    pub const FOREIGN_SCALER: &str = "ForeignScaler";
     /// Pods were added. Of an event only.
     pub const SCALED_OUT: &str = "ScaledOut";
     /// Pods were taken away. Of an event only.

@@ -12,13 +12,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = ("self.mode != 'Native' || has(self.maxReplicas)",
-        "mode Native needs maxReplicas: the most pods that may run"),
+    validation = ("self.mode == 'Manual' || has(self.maxReplicas)",
+        "write maxReplicas: the most pods that may run"),
     validation = ("!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
         "maxReplicas must not be below minReplicas: raise maxReplicas, or lower minReplicas"),
     validation = ("self.mode != 'Native' || has(self.messagesPerReplica) != has(self.drainSeconds)",
         "write exactly one of messagesPerReplica (a pod for each so many messages) and drainSeconds (all of them done \
          within this time)"),
+    validation = ("self.mode != 'HorizontalPodAutoscaler' || (has(self.messagesPerReplica) && !has(self.drainSeconds))",
+        "mode HorizontalPodAutoscaler needs messagesPerReplica (a pod for each so many messages), and no drainSeconds: an \
+         autoscaler of Kubernetes does not know how long tasks take. Write messagesPerReplica, or mode: Native"),
+    validation = ("self.mode != 'HorizontalPodAutoscaler' || !has(self.fallback)",
+        "mode HorizontalPodAutoscaler has no fallback: it leaves the pods as they are while nobody knows how much there is to \
+         do. Leave fallback out, or write mode: Native"),
     validation = ("!has(self.fallback) || !has(self.maxReplicas) || (self.minReplicas <= self.fallback.replicas && \
         self.fallback.replicas <= self.maxReplicas)",
         "fallback.replicas must lie between minReplicas and maxReplicas"),
@@ -29,7 +35,9 @@ use serde::{Deserialize, Serialize};
          write mode: Native and pause: Both")
 )]
 pub struct Scaling {
-    /// Native: the operator sets the number of pods by what its queues hold. Manual: it is what replicas says.
+    /// Native: the operator sets the number of pods by what its queues hold. `HorizontalPodAutoscaler`: Kubernetes' own
+    /// does, which the operator makes, and which writes replicas; the operator tells it what the queues hold, and starts
+    /// the first pod and ends the last one. Manual: it is what replicas says.
     #[serde(default)]
     pub mode: ScalingMode,
     /// The fewest pods. With 0 there are none while there is nothing to do.
@@ -51,7 +59,8 @@ pub struct Scaling {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
     pub drain_seconds: Option<u32>,
-    /// How far and how soon the number of pods changes, as in a `HorizontalPodAutoscaler`.
+    /// How far and how soon the number of pods changes, as in a `HorizontalPodAutoscaler`. Without policies a step is of any
+    /// size, in each mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behavior: Option<Behavior>,
     /// The last pod goes only when there has been nothing to do for so long.
@@ -59,7 +68,7 @@ pub struct Scaling {
     #[schemars(range(min = 0, max = 86_400))]
     pub cool_down_seconds: u32,
     /// What stands still, for the time being. In: no pod goes. Out: no pod comes. Both: neither. It counts before
-    /// minReplicas and maxReplicas.
+    /// minReplicas and maxReplicas; a `HorizontalPodAutoscaler` keeps to these all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<Pause>,
     /// What is done when the broker cannot be asked. Without it the pods stay as they are: unknown is not zero.
@@ -74,6 +83,8 @@ pub enum ScalingMode {
     /// The operator.
     #[default]
     Native,
+    /// A `HorizontalPodAutoscaler` that the operator makes.
+    HorizontalPodAutoscaler,
     /// Whoever writes `replicas`.
     Manual,
 }

@@ -76,6 +76,9 @@ use crate::template::PodTemplate;
     validation = ("self.mode != 'Celery' || self.queueOrder == 'Strict'",
         "in mode Celery the worker takes from its queues in turn (queue_order_strategy of the application's \
          broker_transport_options): leave queueOrder and queues[].weight out"),
+    validation = ("self.mode != 'Celery' || !has(self.scaling) || self.scaling.mode != 'HorizontalPodAutoscaler'",
+        "in mode Celery the operator that leads alone hears what the workers hold, and an autoscaler would not be told of \
+         it: write scaling.mode: Native"),
     validation = ("self.mode in ['Serve', 'Celery'] || !('pickle' in self.accept.content)",
         "pickle needs mode Serve, and a handler that takes it: leave pickle out of accept.content, or write mode: Serve"),
     validation = ("self.queueOrder == 'Weighted' || self.queues.all(queue, queue.weight == 1)",
@@ -94,8 +97,8 @@ use crate::template::PodTemplate;
          task may run")
 )]
 pub struct WorkerPoolSpec {
-    /// How many pods run. `kubectl scale` and a `HorizontalPodAutoscaler` write it. Where scaling sets the number of pods,
-    /// it is left out, and so neither of these two can write it.
+    /// How many pods run. `kubectl scale` and a `HorizontalPodAutoscaler` write it. Where the operator sets the number of
+    /// pods (scaling.mode Native), it is left out, and so neither of these two can write it.
     #[serde(default = "WorkerPoolSpec::default_replicas")]
     #[schemars(range(min = 0, max = 10_000))]
     pub replicas: i32,

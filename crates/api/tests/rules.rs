@@ -404,6 +404,7 @@ fn each_form_of_scaling_is_accepted() {
     for scaling in [
         json!({ "mode": "Manual" }),
         json!({ "maxReplicas": 1, "messagesPerReplica": 1 }),
+        json!({ "mode": "HorizontalPodAutoscaler", "maxReplicas": 9, "messagesPerReplica": 1, "pause": "In" }),
         json!({ "minReplicas": 2, "maxReplicas": 2, "drainSeconds": 60, "pause": "In" }),
         json!({ "maxReplicas": 9, "drainSeconds": 60, "coolDownSeconds": 0, "fallback": { "replicas": 9 } }),
         json!({ "maxReplicas": 9, "drainSeconds": 60, "behavior": {
@@ -421,7 +422,20 @@ fn each_form_of_scaling_is_accepted() {
 #[test]
 fn scaling_that_cannot_be_meant_is_refused_with_what_to_write() {
     for (scaling, says) in [
-        (json!({ "messagesPerReplica": 1 }), "mode Native needs maxReplicas"),
+        (json!({ "messagesPerReplica": 1 }), "write maxReplicas: the most pods"),
+        (
+            json!({ "mode": "HorizontalPodAutoscaler", "messagesPerReplica": 1 }),
+            "write maxReplicas: the most pods",
+        ),
+        (
+            json!({ "mode": "HorizontalPodAutoscaler", "maxReplicas": 2, "drainSeconds": 60 }),
+            "Write messagesPerReplica, or mode: Native",
+        ),
+        (
+            json!({ "mode": "HorizontalPodAutoscaler", "maxReplicas": 2, "messagesPerReplica": 1,
+                "fallback": { "replicas": 1 } }),
+            "Leave fallback out, or write mode: Native",
+        ),
         (
             json!({ "minReplicas": 3, "maxReplicas": 2, "messagesPerReplica": 1 }),
             "raise maxReplicas, or lower minReplicas",
@@ -454,6 +468,8 @@ fn replicas_of_a_pool_that_scales_itself_cannot_be_written() {
         );
     }
     accepted(&exec_pool(json!({ "replicas": 5, "scaling": { "mode": "Manual" } })));
+    let autoscaler = json!({ "mode": "HorizontalPodAutoscaler", "maxReplicas": 9, "messagesPerReplica": 1 });
+    accepted(&exec_pool(json!({ "replicas": 5, "scaling": autoscaler })));
 }
 
 fn celery_pool(celery: Value, spec: Value) -> Value {

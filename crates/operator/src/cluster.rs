@@ -226,6 +226,27 @@ impl Cluster {
         }
     }
 
+    /// Writes how many pods an object is to have, if it is still the one of this version. Says whether it was.
+    pub async fn scale<K: Kind>(
+        &self,
+        namespace: &str,
+        name: &str,
+        version: Option<String>,
+        replicas: i32,
+    ) -> Result<bool, ClusterError> {
+        self.must_lead()?;
+        let body = serde_json::json!({
+            "metadata": { "resourceVersion": version },
+            "spec": { "replicas": replicas },
+        });
+        match self.api::<K>(namespace).patch_scale(name, &PatchParams::default(), &Patch::Merge(body)).await {
+            Ok(_) => Ok(true),
+            // Somebody was first, or it has gone: who watches it hears of that.
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(false),
+            Err(error) => Err(during::<K>("scale", namespace, name)(error)),
+        }
+    }
+
     /// Writes the status of one of our resources, all of it.
     pub async fn write_status<K: Kind>(
         &self,

@@ -38,6 +38,13 @@ pub struct Flags {
     /// Where /livez, /readyz and /metrics are served.
     #[arg(long, default_value_t = SocketAddr::from(([0, 0, 0, 0], admin::PORT)))]
     pub admin: SocketAddr,
+    /// Where external.metrics.k8s.io is served, such as 0.0.0.0:9443. Default: nowhere, and no `HorizontalPodAutoscaler` is
+    /// made.
+    #[arg(long, requires = "external_metrics_service")]
+    pub external_metrics: Option<SocketAddr>,
+    /// Name of the Service that leads there, and of the Secret for its certificate, in the operator's namespace.
+    #[arg(long, requires = "external_metrics")]
+    pub external_metrics_service: Option<String>,
 }
 
 #[cfg(test)]
@@ -55,6 +62,17 @@ mod tests {
         };
         assert_eq!(with(&["--namespaces", "a,b"]).unwrap().namespaces, ["a", "b"]);
         assert!(with(&["--namespaces", "a", "--all-namespaces"]).is_err());
+    }
+
+    #[test]
+    fn external_metrics_need_an_address_and_a_service() {
+        let with = |more: &[&str]| {
+            let flags = ["petiole-operator", "--worker-image", "a", "--name", "b"].iter().chain(more);
+            Flags::try_parse_from(flags)
+        };
+        assert!(with(&["--external-metrics", "0.0.0.0:1", "--external-metrics-service", "a"]).is_ok());
+        assert!(with(&["--external-metrics", "0.0.0.0:1"]).is_err());
+        assert!(with(&["--external-metrics-service", "a"]).is_err());
     }
 
     #[test]

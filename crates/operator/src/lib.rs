@@ -13,6 +13,7 @@
 //!   the controllers, which [`drive`] runs. [`flags`] is the command line.
 //! - [`leader`]: of several replicas one writes, and [`cluster`] is where everything is written. [`pace`] and
 //!   [`backoff`]: how often. [`secrets`]: what is read there by name.
+//! - [`external`]: what autoscalers of Kubernetes are told.
 //! - [`ends`]: a pod that has ended is told of to its broker.
 //! - [`refusal`], [`news`], [`invalid`]: what users hear. [`metrics`]: what is counted.
 
@@ -20,6 +21,7 @@ pub mod backoff;
 pub mod cluster;
 pub mod drive;
 pub mod ends;
+pub mod external;
 #[cfg(test)]
 mod fixtures;
 pub mod flags;

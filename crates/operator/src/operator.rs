@@ -15,11 +15,15 @@ use petiole_process::log::Chain;
 use petiole_process::metrics::{RegisterError, Registry};
 use petiole_process::ready::Readiness;
 use petiole_process::shutdown::{self, ListenError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiError, Cluster};
+use crate::external::access::Access;
+use crate::external::api::Calls;
+use crate::external::identity;
+use crate::external::server::{Desk, Known, Server};
 use crate::flags::Flags;
 use crate::invalid::Invalid;
 use crate::leader::{Candidate, Leadership};
@@ -59,6 +63,9 @@ pub enum OperatorError {
     /// See its source.
     #[error(transparent)]
     Admin(AdminError),
+    /// The address is taken, or not ours.
+    #[error("failed to listen on the address for external metrics")]
+    ExternalMetrics(#[source] std::io::Error),
 }
 
 /// Works until it is told to stop.
@@ -72,6 +79,8 @@ pub async fn run(flags: Flags) -> Result<(), OperatorError> {
         name,
         lease,
         admin,
+        external_metrics,
+        external_metrics_service,
     } = flags;
     let stop = shutdown::on_signal().map_err(OperatorError::Listen)?;
     let (ready, registry) = (Readiness::default(), Registry::default());
@@ -79,6 +88,12 @@ pub async fn run(flags: Flags) -> Result<(), OperatorError> {
     let admin = Admin::listen(admin).await.map_err(OperatorError::Admin)?;
     let client = Client::try_default().await.map_err(|error| OperatorError::Client(error.into()))?;
     let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+    let external = match external_metrics.zip(external_metrics_service) {
+        Some((address, name)) => {
+            Some((Server::listen(address).await.map_err(OperatorError::ExternalMetrics)?, name))
+        }
+        None => None,
+    };
     let scopes = scopes(namespaces, all_namespaces, &namespace);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), ?scopes, worker_image, name, "operator starts");
 
@@ -87,7 +102,7 @@ pub async fn run(flags: Flags) -> Result<(), OperatorError> {
     let cluster = Cluster::new(client.clone(), leadership.clone(), name);
     let (sampler, changed) = Sampler::new(Arc::new(Redis));
     let shared = Shared {
-        client,
+        client: client.clone(),
         cluster: cluster.clone(),
         leadership: leadership.clone(),
         sampler: sampler.clone(),
@@ -111,11 +126,26 @@ pub async fn run(flags: Flags) -> Result<(), OperatorError> {
         drains: Arc::default(),
         pace: Arc::new(Pace::new(turns)),
         images: Images { worker: worker_image, pull_policy: worker_image_pull_policy },
+        tells_autoscalers: external.is_some(),
     };
     let (running, stores) = start(&scopes, &shared, &works, changed);
 
-    // Probes are answered until the very end.
+    // Probes are answered until the very end, and so are autoscalers.
     let served = CancellationToken::new();
+    if let Some((server, name)) = external {
+        let calls = Calls::new(client, leadership.clone(), namespace, name);
+        let (publish, identity) = watch::channel(None);
+        let keeping = identity::keep(calls.clone(), publish, ready.clone());
+        tokio::spawn(served.clone().run_until_cancelled_owned(keeping));
+        let known = scopes.iter().zip(&running).map(|(scope, running)| Known {
+            scope: scope.clone(),
+            stores: running.stores.clone(),
+            synced: running.synced.clone(),
+        });
+        let desk =
+            Desk { calls, access: Access::default(), sampler: sampler.clone(), known: known.collect() };
+        tokio::spawn(server.serve(desk, identity, served.clone()));
+    }
     let serving = tokio::spawn(serve(admin, ready, registry, served.clone()));
     let keeping = tokio::spawn(keep(stores, works, sampler, metrics, leadership));
     candidate
@@ -154,6 +184,8 @@ struct Works {
     drains: Arc<Drains>,
     pace: Arc<Pace<PoolKey>>,
     images: Images,
+    /// Whether external metrics are served.
+    tells_autoscalers: bool,
 }
 
 fn start(
@@ -175,6 +207,7 @@ fn start(
             images: works.images.clone(),
             memory: works.memory.clone(),
             secrets: works.secrets.clone(),
+            tells_autoscalers: works.tells_autoscalers,
             kills: works.kills.clone(),
             sampler: shared.sampler.clone(),
             decisions: works.decisions.clone(),

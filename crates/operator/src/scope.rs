@@ -11,6 +11,7 @@ use std::sync::Arc;
 use futures_util::stream::{poll_fn, select};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
+use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerStatus};
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{self, Controller};
@@ -27,6 +28,7 @@ use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::pool::Guarded as WorkerPool;
 use crate::pool::celery;
+use crate::pool::scale::autoscaler::stamp;
 use crate::pool::scale::look::Look;
 use crate::queue::Guarded as TaskQueue;
 use crate::sampler::{QueueKey, Sampler};
@@ -60,6 +62,8 @@ pub struct Shared {
 pub struct Running {
     /// What is known of it.
     pub stores: Stores,
+    /// Whether all of it was listed once.
+    pub synced: Synced,
     /// Its work, until it is stopped.
     pub work: JoinHandle<()>,
 }
@@ -106,6 +110,8 @@ pub fn start(
         let _ = see_pod.send(event.clone());
     });
     tokio::spawn(ends::run(pods_seen, cluster.clone(), sampler.clone()));
+    // Anybody's: one that scales a pool wrongly has no label of ours.
+    let (autoscalers, autoscaler_watch) = watches.every("HorizontalPodAutoscalers", slim_autoscaler, unseen);
     let stores = Stores {
         queues: queues_store.clone(),
         pools: pools_store.clone(),
@@ -114,6 +120,7 @@ pub fn start(
         service_accounts,
         budgets,
         pods,
+        autoscalers,
     };
     // A queue that is touched wakes its own controller and the pools that take from it.
     let (touch, touched) = mpsc::unbounded_channel();
@@ -141,6 +148,10 @@ pub fn start(
             let of = |pool: &str| ObjectRef::new(pool).within(&pod.namespace().unwrap_or_default());
             pool_of(&pod).map(of)
         })
+        .watches_stream(autoscaler_watch, |autoscaler| {
+            let of = |pool: &str| ObjectRef::new(pool).within(&autoscaler.namespace().unwrap_or_default());
+            pool::foreign::scales(&autoscaler).map(of)
+        })
         .reconcile_on(received(touched))
         .reconcile_all_on(select(leadership.gained(), received(was_synced)))
         .graceful_shutdown_on(stop.clone().cancelled_owned());
@@ -158,7 +169,7 @@ pub fn start(
         scope: scope.clone(),
         cluster: cluster.clone(),
         stores: stores.clone(),
-        synced,
+        synced: synced.clone(),
         sampler: sampler.clone(),
         decisions: pools.decisions.clone(),
         metrics: metrics.clone(),
@@ -170,11 +181,21 @@ pub fn start(
     let work = tokio::spawn(async {
         tokio::join!(queues_work, pools_work);
     });
-    Running { stores, work }
+    Running { stores, synced, work }
 }
 
 fn metadata<K: k8s_openapi::Resource>(object: &mut PartialObjectMeta<K>) {
     slim(&mut object.metadata);
+}
+
+fn slim_autoscaler(autoscaler: &mut HorizontalPodAutoscaler) {
+    slim(&mut autoscaler.metadata);
+    stamp(autoscaler);
+    let conditions = autoscaler.status.take().and_then(|status| status.conditions);
+    autoscaler.status = Some(HorizontalPodAutoscalerStatus { conditions, ..Default::default() });
+    if let Some(spec) = &mut autoscaler.spec {
+        (spec.metrics, spec.behavior) = (None, None);
+    }
 }
 
 fn received<T: Send + 'static>(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
@@ -28,6 +29,8 @@ pub struct Stores {
     pub budgets: Store<PartialObjectMeta<PodDisruptionBudget>>,
     /// The pools' pods; of their specs, what their containers' memory limits are.
     pub pods: Store<Pod>,
+    /// What scales pools, and anything else, whoever made it; of its status, its conditions.
+    pub autoscalers: Store<HorizontalPodAutoscaler>,
 }
 
 impl Stores {

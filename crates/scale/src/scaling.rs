@@ -32,6 +32,8 @@ pub enum Target {
     Messages(u32),
     /// So many that what there is to do is done within this time.
     Drain(Duration),
+    /// One, for whatever there is to do: somebody else finds out how many more.
+    Any,
 }
 
 /// How far and how soon the number of pods may change in one direction: `HPAScalingRules`.

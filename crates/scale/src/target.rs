@@ -20,6 +20,7 @@ pub fn wanted(scaling: &Scaling, work: Work, task_seconds: Option<f64>) -> Wante
     match scaling.target {
         Target::Messages(each) => messages(work, each.max(1)),
         Target::Drain(within) => drain(work, within, scaling.concurrency.max(1), task_seconds),
+        Target::Any => any(work),
     }
 }
 
@@ -31,6 +32,12 @@ fn sum(work: Work) -> String {
 fn messages(work: Work, each: u32) -> Wanted {
     let replicas = pods(work.total().div_ceil(u64::from(each)));
     Wanted { replicas, formula: format!("ceil({} / {each} messages a pod) = {replicas}", sum(work)) }
+}
+
+fn any(work: Work) -> Wanted {
+    let replicas = u32::from(work.total() > 0);
+    let does = if replicas > 0 { "there is something to do" } else { "there is nothing to do" };
+    Wanted { replicas, formula: format!("{}: {does}, so {replicas}", sum(work)) }
 }
 
 /// Work of `total` tasks is `total * task_seconds` seconds of work, of which a pod does `concurrency` each second. But a
@@ -100,6 +107,13 @@ mod tests {
         let wanted = wanted(&scaling(Target::Messages(10), 4), work, None);
         assert_eq!(wanted.replicas, 14);
         assert_eq!(wanted.formula, "ceil((ready 120 + reserved 8 + due 3) / 10 messages a pod) = 14");
+    }
+
+    #[test]
+    fn one_pod_for_whatever_there_is_to_do() {
+        let pods = |due| wanted(&scaling(Target::Any, 4), Work { due, ..Work::default() }, Some(9.0));
+        assert_eq!((pods(0).replicas, pods(1).replicas, pods(u64::MAX).replicas), (0, 1, 1));
+        assert_eq!(pods(7).formula, "(ready 0 + reserved 0 + due 7): there is something to do, so 1");
     }
 
     #[test]

@@ -32,6 +32,20 @@
 - apiGroups: [""]
   resources: [pods/status]
   verbs: [patch]
+# Those of others are looked for, too: one that scales a pool in a way that cannot work is named. Which it is, its spec says.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [list, watch]
+{{- if .Values.externalMetrics.enabled }}
+# Where pools want one, it is made, and removed when they no longer do. It writes how many pods there are; the operator writes
+# the first one and the last one.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, create, patch, delete]
+- apiGroups: [petiole.dev]
+  resources: [workerpools/scale]
+  verbs: [patch]
+{{- end }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

@@ -3,6 +3,7 @@
 
 use futures_util::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::Status;
@@ -16,6 +17,7 @@ use super::memory::Memory;
 use super::observe::Live;
 use super::orphans;
 use super::scale::Mark;
+use super::scale::autoscaler::stamp;
 use crate::cluster::{Cluster, ClusterError, Kind, is_controlled_by};
 use crate::refusal::Refusal;
 
@@ -47,6 +49,8 @@ pub(super) struct Target<'a> {
     pub(super) pool: &'a PoolKey,
     /// The pool's UID: what belongs to another owner is left alone.
     pub(super) owner: &'a str,
+    /// Whether the operator tells autoscalers of Kubernetes how much there is to do, and so makes them.
+    pub(super) tells_autoscalers: bool,
 }
 
 /// Applies what differs from what is there. Gives back the Deployment, as it is then.
@@ -56,7 +60,7 @@ pub(super) async fn apply(
     marks: &[Mark],
     live: &Live,
 ) -> Result<Deployment, NotApplied> {
-    let Desired { service_account, config_map, budget, deployment } = desired;
+    let Desired { service_account, config_map, budget, deployment, autoscaler } = desired;
     if let Some(service_account) = service_account {
         target.put::<ServiceAccount, _>(service_account, live.service_account.as_deref()).await?;
     }
@@ -83,8 +87,18 @@ pub(super) async fn apply(
         }
         other => other,
     })?;
+    if let (Some(autoscaler), true) = (autoscaler, target.tells_autoscalers) {
+        let stamped = |mut applied: HorizontalPodAutoscaler| {
+            stamp(&mut applied);
+            applied
+        };
+        target.put_as(autoscaler, live.autoscaler.as_deref(), stamped).await?;
+    }
     let deployment = put.or_else(|| live.deployment.as_deref().cloned()).unwrap_or_default();
-    for orphan in orphans::orphans(desired, live, &deployment, target.owner) {
+    let orphans = orphans::orphans(desired, live, &deployment, target.owner);
+    // Without the right to make autoscalers there is none to remove them.
+    let autoscaler = orphans::autoscaler(desired, live, target.owner).filter(|_| target.tells_autoscalers);
+    for orphan in orphans.into_iter().chain(autoscaler) {
         target.remove(orphan).await.map_err(NotApplied::Failed)?;
     }
     Ok(deployment)
@@ -113,6 +127,16 @@ impl Target<'_> {
         wanted: &Manifest,
         live: Option<&L>,
     ) -> Result<Option<K>, NotApplied> {
+        self.put_as(wanted, live, |applied: K| applied).await
+    }
+
+    /// The same of a kind that is watched otherwise than the API server has it: `seen` makes the one from the other.
+    async fn put_as<K: Kind + k8s_openapi::Resource, L: Resource>(
+        &self,
+        wanted: &Manifest,
+        live: Option<&L>,
+        seen: impl Fn(K) -> K,
+    ) -> Result<Option<K>, NotApplied> {
         let kind = K::KIND;
         match live {
             Some(live) if !is_controlled_by(live, Some(self.owner)) => return Err(taken(kind, &wanted.name)),
@@ -129,7 +153,7 @@ impl Target<'_> {
             }
         }
         let applied = self.cluster.apply::<K>(self.namespace(), &wanted.name, &wanted.body).await;
-        let applied = applied.map_err(NotApplied::Failed)?;
+        let applied = seen(applied.map_err(NotApplied::Failed)?);
         tracing::info!(kind, namespace = self.namespace(), name = wanted.name, "applied");
         self.memory.note(self.pool, kind, wanted, applied.meta());
         Ok(Some(applied))
@@ -156,6 +180,10 @@ impl Target<'_> {
             orphans::Orphan::ServiceAccount { name, uid } => {
                 tracing::info!(namespace, name, "the template names another identity");
                 self.cluster.delete::<ServiceAccount>(namespace, &name, uid).await
+            }
+            orphans::Orphan::Autoscaler { name, uid } => {
+                tracing::info!(namespace, name, "no autoscaler of Kubernetes is wanted any more");
+                self.cluster.delete::<HorizontalPodAutoscaler>(namespace, &name, uid).await
             }
         }
     }

@@ -8,12 +8,13 @@
 //! ```
 //!
 //! [`paths`] is where things stand in a pod. [`memory`] is why a second look at an unchanged pool makes no call.
-//! [`kills`] finds what is worth an event though no condition changes with it. [`celery`] looks after pods whose image runs
-//! its own worker.
+//! [`kills`] finds what is worth an event though no condition changes with it, [`foreign`] who else scales the pool.
+//! [`celery`] looks after pods whose image runs its own worker.
 
 mod apply;
 pub mod build;
 pub mod celery;
+pub(crate) mod foreign;
 pub mod kills;
 pub mod memory;
 mod observe;
@@ -33,6 +34,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use petiole_api::conditions::reasons;
+use petiole_api::worker_pool::Mode;
 use petiole_api::{WorkerPool, WorkerPoolStatus};
 use petiole_broker::Report;
 use petiole_process::log::Chain;
@@ -41,6 +43,7 @@ use self::apply::{NotApplied, Target};
 use self::build::Images;
 use self::kills::Kills;
 use self::memory::Memory;
+use self::scale::autoscaler::Autoscaler;
 use self::scale::decisions::{Decisions, Latest};
 use self::scale::drain::{self, Seen};
 use self::scale::drains::Drains;
@@ -87,6 +90,8 @@ pub struct Context {
     pub decisions: Arc<Decisions>,
     /// The drains that are under way.
     pub drains: Arc<Drains>,
+    /// Whether this operator tells autoscalers of Kubernetes how much there is to do.
+    pub tells_autoscalers: bool,
     /// Which kills were told of.
     pub kills: Arc<Kills>,
     /// When status is written.
@@ -104,6 +109,9 @@ pub enum PoolError {
     /// apply
     #[error("failed to apply what the WorkerPool is made of")]
     Apply(#[source] ClusterError),
+    /// The first pod, or the last one, of a pool that an autoscaler of Kubernetes scales.
+    #[error("failed to scale the WorkerPool")]
+    Scale(#[source] ClusterError),
     /// status
     #[error("failed to write the status of the WorkerPool")]
     Status(#[source] ClusterError),
@@ -145,6 +153,9 @@ pub async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Acti
     let validated = validate::validate(pool, &observed.queues)
         .and_then(|validated| validated.with_certificates(observed.certificates.as_ref()));
     let latest = context.decisions.latest(&key);
+    if let (Ok(Some(autoscaler)), true) = (scale::spec::autoscaler(pool), context.tells_autoscalers) {
+        activate(pool, &key, &autoscaler, latest.as_ref(), &context).await?;
+    }
     let outcome = match validated {
         Ok(validated) => {
             let latest = latest.as_ref();
@@ -153,19 +164,24 @@ pub async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Acti
         Err(refusal) => Err(refusal),
     };
     if let (Ok(applied), Some(latest)) = (&outcome, &latest)
+        && matches!(scale::spec::scaling(pool), Ok(Some(_)))
         && let Some(before) = context.decisions.announce(&key, applied.replicas)
     {
         let (reason, note) = scale::said::announcement(before, applied.replicas, &latest.decision);
         context.cluster.tell(&pool.object_ref(&()), reason, true, &note).await;
     }
     // Pure, but for the write that it may ask for.
-    let known =
-        status::Known { live: &observed.live, latest: latest.as_ref(), worker_image: &context.images.worker };
+    let known = status::Known {
+        live: &observed.live,
+        latest: latest.as_ref(),
+        worker_image: &context.images.worker,
+        tells_autoscalers: context.tells_autoscalers,
+    };
     let status = status::status(pool, &outcome, &known, Timestamp::now());
     let change = status::change(pool.status.as_ref(), &status);
     if let Some(wait) = context.pace.due(&key, change) {
         if !wait.is_zero() {
-            return Ok(Action::requeue(wait.min(again(&outcome))));
+            return Ok(Action::requeue(wait.min(again(pool, &outcome, &observed.live))));
         }
         context.pace.turn(&key).await;
         let written = context.cluster.write_status::<WorkerPool>(&key.0, &key.1, &status);
@@ -179,16 +195,38 @@ pub async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Acti
         Err(refusal) if refusal.reason == reasons::NAME_TAKEN => Action::requeue(NAME_TAKEN_AGAIN),
         // Nor are Secrets.
         Err(_) if observed.certificates.is_some() => Action::requeue(AGE_REFUSED),
-        _ => Action::requeue(again(&outcome)),
+        _ => Action::requeue(again(pool, &outcome, &observed.live)),
     })
 }
 
 /// When a pool is looked at again in any case.
-fn again(outcome: &Result<apply::Applied, Refusal>) -> Duration {
+fn again(pool: &WorkerPool, outcome: &Result<apply::Applied, Refusal>, live: &observe::Live) -> Duration {
     match outcome {
         Ok(applied) if applied.drain_goes_on => DRAINING,
+        _ if pool.spec.mode == Mode::Celery => {
+            celery::silent::due(&live.pods, Timestamp::now()).map_or(REPAIR, |due| due.min(REPAIR))
+        }
         _ => REPAIR,
     }
+}
+
+/// Writes the pool's `replicas` where there is to be the first pod, or no pod any more. What follows from it is done when the
+/// pool comes by with it.
+async fn activate(
+    pool: &WorkerPool,
+    key: &PoolKey,
+    autoscaler: &Autoscaler,
+    latest: Option<&Latest>,
+    context: &Context,
+) -> Result<(), PoolError> {
+    let (written, Some(latest)) = (pool.spec.replicas, latest) else { return Ok(()) };
+    let Some(to) = autoscaler.write(written, Some(&latest.decision)) else { return Ok(()) };
+    let scaled = context.cluster.scale::<WorkerPool>(&key.0, &key.1, pool.resource_version(), to).await;
+    if scaled.map_err(PoolError::Scale)? {
+        let (reason, note) = autoscaler.announcement(written, to, &latest.decision);
+        context.cluster.tell(&pool.object_ref(&()), reason, true, &note).await;
+    }
+    Ok(())
 }
 
 async fn apply(
@@ -225,7 +263,13 @@ async fn apply(
         tracing::debug!(error = %Chain(&error), "workers could not be told what to do");
     }
     scale::scale(&mut desired, plan.replicas);
-    let target = Target { cluster: &context.cluster, memory: &context.memory, pool: key, owner: &owner.uid };
+    let target = Target {
+        cluster: &context.cluster,
+        memory: &context.memory,
+        pool: key,
+        owner: &owner.uid,
+        tells_autoscalers: context.tells_autoscalers,
+    };
     match apply::apply(&target, &desired, &plan.marks, live).await {
         Ok(deployment) => Ok(Ok(apply::Applied {
             deployment,

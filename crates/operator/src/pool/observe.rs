@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
 use petiole_api::{TaskQueue, WorkerPool};
 
-use super::Context;
+use super::{Context, foreign};
 use crate::cluster::ClusterError;
 use crate::refusal::Refusal;
 use crate::secrets::Keys;
@@ -40,6 +42,10 @@ pub(super) struct Live {
     pub(super) budget: Option<Arc<PartialObjectMeta<PodDisruptionBudget>>>,
     /// Its pods; of their specs, what their containers' memory limits are.
     pub(super) pods: Vec<Arc<Pod>>,
+    /// The autoscaler of its name, whatever that scales.
+    pub(super) autoscaler: Option<Arc<HorizontalPodAutoscaler>>,
+    /// All autoscalers that scale it, or its Deployment.
+    pub(super) autoscalers: Vec<Arc<HorizontalPodAutoscaler>>,
 }
 
 pub(super) async fn observe(pool: &WorkerPool, context: &Context) -> Result<Observed, ClusterError> {
@@ -49,6 +55,10 @@ pub(super) async fn observe(pool: &WorkerPool, context: &Context) -> Result<Obse
         None => None,
     };
     let stores = &context.stores;
+    let named = ObjectRef::<HorizontalPodAutoscaler>::new(&name).within(&namespace);
+    let scales = |one: &HorizontalPodAutoscaler| {
+        one.metadata.namespace.as_deref() == Some(&*namespace) && foreign::scales(one) == Some(&*name)
+    };
     Ok(Observed {
         certificates,
         queues: stores.queues_of(&namespace),
@@ -58,6 +68,8 @@ pub(super) async fn observe(pool: &WorkerPool, context: &Context) -> Result<Obse
             service_account: Stores::of_pool(&stores.service_accounts, &namespace, &name).pop(),
             budget: Stores::of_pool(&stores.budgets, &namespace, &name).pop(),
             pods: Stores::of_pool(&stores.pods, &namespace, &name),
+            autoscaler: stores.autoscalers.get(&named),
+            autoscalers: stores.autoscalers.state_filter(scales),
         },
     })
 }

@@ -16,6 +16,15 @@ use crate::stores::has_ended;
 pub(super) enum Orphan {
     ConfigMap { name: String, uid: Option<String> },
     ServiceAccount { name: String, uid: Option<String> },
+    Autoscaler { name: String, uid: Option<String> },
+}
+
+/// The autoscaler that is the pool's and no longer wanted. No pod needs it: it goes at once, so that nobody else writes what
+/// the operator does.
+pub(super) fn autoscaler(desired: &Desired, live: &Live, owner: &str) -> Option<Orphan> {
+    let left = live.autoscaler.as_ref().filter(|one| is_controlled_by(&***one, Some(owner)));
+    left.filter(|_| desired.autoscaler.is_none())
+        .map(|one| Orphan::Autoscaler { name: one.name_any(), uid: one.uid() })
 }
 
 /// What is the pool's and neither wanted nor used: while pods are being replaced, the old ones need what they started
@@ -24,7 +33,7 @@ pub(super) fn orphans(desired: &Desired, live: &Live, deployment: &Deployment, o
     if !is_rolled_out(deployment) {
         return Vec::new();
     }
-    let Desired { service_account, config_map, budget: _, deployment: _ } = desired;
+    let Desired { service_account, config_map, budget: _, deployment: _, autoscaler: _ } = desired;
     let used: BTreeSet<&str> = live
         .pods
         .iter()

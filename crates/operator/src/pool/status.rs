@@ -10,10 +10,11 @@ use petiole_api::{WorkerPool, WorkerPoolStatus, names};
 
 use super::apply::Applied;
 use super::celery;
+use super::foreign;
 use super::observe::Live;
 use super::orphans::is_rolled_out;
 use super::scale::decisions::Latest;
-use super::scale::{said, spec, wanted_of};
+use super::scale::{autoscaler, said, spec, wanted_of};
 use crate::news::{self, News};
 use crate::pace::Change;
 use crate::refusal::Refusal;
@@ -38,6 +39,8 @@ pub(super) struct Known<'a> {
     pub(super) latest: Option<&'a Latest>,
     /// The worker's image.
     pub(super) worker_image: &'a str,
+    /// Whether the operator tells autoscalers of Kubernetes how much there is to do.
+    pub(super) tells_autoscalers: bool,
 }
 
 /// The status, as it is known now.
@@ -47,7 +50,7 @@ pub(super) fn status(
     known: &Known<'_>,
     now: Timestamp,
 ) -> WorkerPoolStatus {
-    let Known { live, latest, worker_image } = *known;
+    let Known { live, latest: decided, worker_image, tells_autoscalers } = *known;
     let before = pool.status.clone().unwrap_or_default();
     let deployment = match outcome {
         Ok(applied) => Some(&applied.deployment),
@@ -55,6 +58,16 @@ pub(super) fn status(
         Err(_) => live.deployment.as_deref(),
     };
     let scaling = spec::scaling(pool).ok().flatten();
+    // What is decided of others is whether there are pods at all.
+    let latest = decided.filter(|_| scaling.is_some());
+    let by_kubernetes = spec::autoscaler(pool).ok().flatten().map(|autoscaler| {
+        let seen =
+            autoscaler::Seen { told: tells_autoscalers, live: live.autoscaler.as_deref(), latest: decided };
+        autoscaler.active(pool.spec.replicas, &seen)
+    });
+    let owner = pool.meta().uid.as_deref().unwrap_or_default();
+    let foreign = foreign::scaler(pool, live, owner).map(|foreign| bad(foreign.reason, foreign.message));
+    let also = silent(pool, live, now).or(foreign);
     let wanted = match outcome {
         Ok(applied) => applied.replicas,
         Err(_) if scaling.is_some() => deployment.and_then(wanted_of).unwrap_or_default(),
@@ -82,8 +95,9 @@ pub(super) fn status(
         last_scaled: latest.and_then(said::scaled).or(before.last_scaled),
         conditions: conditions::keep(
             &before.conditions,
-            facts(wanted, outcome.as_ref().err(), deployment, live, silent(pool, live, now))
+            facts(wanted, outcome.as_ref().err(), deployment, live, also)
                 .into_iter()
+                .chain(by_kubernetes)
                 .chain(scaling.as_ref().filter(|_| stood.is_none()).map(|one| said::active(one, latest)))
                 .collect(),
             generation,
@@ -100,11 +114,11 @@ fn facts(
     refusal: Option<&Refusal>,
     deployment: Option<&Deployment>,
     live: &Live,
-    silent: Option<Finding>,
+    also: Option<Finding>,
 ) -> Vec<Fact> {
     let degraded = match refusal {
         Some(refusal) => bad(refusal.reason, refusal.message.clone()),
-        None => pods_refused(deployment).or_else(|| pods_failing(live)).or(silent).unwrap_or_else(|| {
+        None => pods_refused(deployment).or_else(|| pods_failing(live)).or(also).unwrap_or_else(|| {
             (Status::False, reasons::AS_WANTED, "the pods are as they are wanted".to_owned())
         }),
     };

@@ -1,11 +1,13 @@
 //! The five steps together, with an API server in memory.
 
+mod autoscaler;
 mod celery;
 mod certificates;
 mod scaling;
 
 use http::StatusCode;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::store::{Writer, store};
@@ -20,6 +22,7 @@ use crate::fixtures::api_server::ApiServer;
 use crate::fixtures::{pool, pool_with, queue};
 use crate::leader::Leadership;
 use crate::pace::Turns;
+use crate::pool::scale::autoscaler::stamp;
 use crate::synced::Synced;
 
 const APPS: &str = "/apis/apps/v1/namespaces/photos";
@@ -35,6 +38,7 @@ struct Operator {
     service_accounts: Writer<PartialObjectMeta<k8s_openapi::api::core::v1::ServiceAccount>>,
     budgets: Writer<PartialObjectMeta<k8s_openapi::api::policy::v1::PodDisruptionBudget>>,
     pods: Writer<Pod>,
+    autoscalers: Writer<HorizontalPodAutoscaler>,
 }
 
 impl Operator {
@@ -47,6 +51,7 @@ impl Operator {
         let (service_accounts_reader, service_accounts) = store();
         let (budgets_reader, budgets) = store();
         let (pods_reader, pods) = store();
+        let (autoscalers_reader, autoscalers) = store();
         let stores = Stores {
             queues: queues_reader,
             pools: store().0,
@@ -55,6 +60,7 @@ impl Operator {
             service_accounts: service_accounts_reader,
             budgets: budgets_reader,
             pods: pods_reader,
+            autoscalers: autoscalers_reader,
         };
         let context = Arc::new(Context {
             cluster: Cluster::new(server.client(), Leadership::always(), "operator-0"),
@@ -63,6 +69,7 @@ impl Operator {
             images: Images { worker: "petiole/worker:7".to_owned(), pull_policy: "Never".to_owned() },
             memory: Arc::default(),
             secrets: Arc::default(),
+            tells_autoscalers: true,
             kills: Arc::default(),
             sampler: Sampler::new(Arc::new(crate::sampler::connect::Redis)).0,
             decisions: Arc::default(),
@@ -70,7 +77,17 @@ impl Operator {
             pace: Arc::new(Pace::new(Turns::default())),
             invalid: Invalid::default(),
         });
-        Self { server, context, queues, deployments, config_maps, service_accounts, budgets, pods }
+        Self {
+            server,
+            context,
+            queues,
+            deployments,
+            config_maps,
+            service_accounts,
+            budgets,
+            pods,
+            autoscalers,
+        }
     }
 
     /// Brings the stores up to what the server has, as the watches would.
@@ -87,6 +104,12 @@ impl Operator {
         }
         if let Some(object) = read(server, "/apis/policy/v1/namespaces/photos/poddisruptionbudgets/resizer") {
             self.budgets.apply_watcher_event(&Event::Apply(object));
+        }
+        if let Some(mut object) =
+            read(server, "/apis/autoscaling/v2/namespaces/photos/horizontalpodautoscalers/resizer")
+        {
+            stamp(&mut object);
+            self.autoscalers.apply_watcher_event(&Event::Apply(object));
         }
         if let Some(object) = read(server, &format!("{CORE}/configmaps/{}", self.config_map())) {
             self.config_maps.apply_watcher_event(&Event::Apply(object));
@@ -148,8 +171,12 @@ impl Operator {
             Err(refusal) => Err(refusal),
         };
         self.server.calls();
-        let known =
-            status::Known { live: &observed.live, latest: latest.as_ref(), worker_image: "petiole/worker:7" };
+        let known = status::Known {
+            live: &observed.live,
+            latest: latest.as_ref(),
+            worker_image: "petiole/worker:7",
+            tells_autoscalers: self.context.tells_autoscalers,
+        };
         status::status(pool, &outcome, &known, Timestamp::UNIX_EPOCH)
     }
 }

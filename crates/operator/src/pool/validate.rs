@@ -28,6 +28,7 @@ use petiole_protocol::control::Pattern;
 use petiole_scale::Scaling;
 
 pub use self::celery::Celery;
+use super::scale::autoscaler::Autoscaler;
 use super::{paths, scale};
 use crate::refusal::Refusal;
 
@@ -46,6 +47,8 @@ pub struct Validated {
     pub replicas: i32,
     /// How it scales itself.
     pub scaling: Option<Scaling>,
+    /// How an autoscaler of Kubernetes scales it.
+    pub autoscaler: Option<Autoscaler>,
     /// How many tasks a pod runs at the same time.
     pub concurrency: u32,
     /// What runs its tasks.
@@ -111,6 +114,7 @@ pub fn validate(pool: &WorkerPool, queues: &BTreeMap<String, TaskQueue>) -> Resu
         name: pool.name_any(),
         replicas: pool.spec.replicas,
         scaling: scale::spec::scaling(pool)?,
+        autoscaler: scale::spec::autoscaler(pool)?,
         concurrency: pool.spec.concurrency,
         workers: workers(pool, &queues)?,
         broker,

@@ -43,6 +43,11 @@ impl Sample {
             || self.depth().map(is_busy) != other.depth().map(is_busy)
     }
 
+    /// When its depth was read, when that could be.
+    pub fn read_at(&self) -> Option<Timestamp> {
+        self.broker.as_ref()?.as_ref().ok().map(|(_, at)| *at)
+    }
+
     /// Its depth, when that could be read.
     pub fn depth(&self) -> Option<&Depth> {
         self.broker.as_ref()?.as_ref().ok().map(|(depth, _)| depth)

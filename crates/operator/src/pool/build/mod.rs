@@ -1,8 +1,9 @@
 //! build: a validated pool → every object that it is made of. Pure.
 //!
 //! [`config`] is the file that its workers read, [`pod`] what its pods are, [`celery`] what they are where the image runs
-//! its own worker, [`objects`] the rest.
+//! its own worker, [`autoscaler`] what scales it where Kubernetes does, [`objects`] the rest.
 
+mod autoscaler;
 mod celery;
 mod config;
 mod containers;
@@ -36,6 +37,8 @@ pub struct Desired {
     pub budget: Manifest,
     /// Its pods.
     pub deployment: Manifest,
+    /// What sets the number of its pods, where Kubernetes does.
+    pub autoscaler: Option<Manifest>,
 }
 
 /// An object, as it is sent to the API server.
@@ -62,6 +65,7 @@ pub fn build(pool: &Validated, owner: &OwnerReference, images: &Images) -> Desir
         service_account: pod::needs_service_account(pool).then(|| objects::service_account(pool, owner)),
         budget: objects::budget(pool, owner),
         deployment: objects::deployment(pool, owner, &pod),
+        autoscaler: pool.autoscaler.as_ref().map(|how| autoscaler::autoscaler(pool, owner, how)),
         config_map,
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn selector(pool: &Validated) -> Value {
     json!({ "matchLabels": { names::POOL: pool.name } })
 }
 
-fn manifest(
+pub(super) fn manifest(
     api_version: &str,
     kind: &str,
     name: String,

@@ -71,7 +71,8 @@ fn our_containers_are_pulled_as_the_operator_is_told_and_the_users_as_the_templa
 
 #[test]
 fn every_object_belongs_to_the_pool() {
-    let Desired { service_account, config_map, budget, deployment } = plain();
+    let Desired { service_account, config_map, budget, deployment, autoscaler } = plain();
+    assert_eq!(autoscaler, None);
     for object in [service_account.unwrap(), config_map.unwrap(), budget, deployment] {
         assert_eq!(object.body["metadata"]["ownerReferences"][0]["kind"], "WorkerPool");
         assert_eq!(object.body["metadata"]["namespace"], "photos");
@@ -311,7 +312,8 @@ fn every_object_is_what_its_kind_says() {
         let typed: T = serde_json::from_value(body.clone()).unwrap();
         assert_eq!(&serde_json::to_value(typed).unwrap(), body);
     }
-    let Desired { service_account, config_map, budget, deployment } = built(&pool(), secured());
+    let Desired { service_account, config_map, budget, deployment, autoscaler: _ } =
+        built(&pool(), secured());
     reads_back::<v1::ServiceAccount>(&service_account.unwrap().body);
     reads_back::<v1::ConfigMap>(&config_map.unwrap().body);
     reads_back::<PodDisruptionBudget>(&budget.body);

@@ -80,7 +80,7 @@ impl Look {
         let mut scaled = HashSet::new();
         for pool in pools {
             // What cannot be read is said when the pool is looked after.
-            if let Ok(Some(scaling)) = spec::scaling(pool) {
+            if let Ok(Some(scaling)) = spec::decided(pool) {
                 let key = (pool.namespace().unwrap_or_default(), pool.name_any());
                 self.decide(pool, &key, &scaling, &capacities, now);
                 scaled.insert(key);

@@ -8,6 +8,7 @@
 //!
 //! - [`spec`]: what the user asked for. [`signal`]: what there is to do, and how long tasks take.
 //! - [`decisions`]: what was decided last, and the history that it came from. [`look`] makes them.
+//! - [`autoscaler`]: where an autoscaler of Kubernetes says how many pods there are.
 //! - [`said`]: what is said of it in status and conditions.
 //! - [`drain`]: who is to drain, and how many pods may go by now; [`drains`] are those under way. [`choice`]: in which order
 //!   pods go. [`marks`]: how a `ReplicaSet` knows.
@@ -15,6 +16,7 @@
 //! The leader decides, and nobody else. It knows nothing when it begins: what runs then counts as what was right, so that
 //! a restart or another leader moves no pod by itself.
 
+pub mod autoscaler;
 mod choice;
 pub mod decisions;
 pub(super) mod drain;
@@ -37,6 +39,9 @@ use super::validate::Validated;
 /// How many pods there should be: as the spec says, or as was decided. Before anything was decided, as many as before.
 /// Pure.
 pub(super) fn replicas(pool: &Validated, decision: Option<&Decision>, before: Option<i32>) -> i32 {
+    if let Some(autoscaler) = &pool.autoscaler {
+        return autoscaler.replicas(pool.replicas, decision.is_some(), before);
+    }
     let Some(scaling) = &pool.scaling else { return pool.replicas };
     let decided = decision.map(|decision| count(decision.replicas));
     decided.or(before).unwrap_or(count(scaling.min))

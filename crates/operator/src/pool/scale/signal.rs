@@ -38,8 +38,8 @@ impl Capacities {
 
 /// How many tasks a pool can run, of its greatest size.
 fn capacity(pool: &WorkerPool) -> u64 {
-    let native = pool.spec.scaling.as_ref().filter(|scaling| scaling.mode == ScalingMode::Native);
-    let most = match native {
+    let scaled = pool.spec.scaling.as_ref().filter(|scaling| scaling.mode != ScalingMode::Manual);
+    let most = match scaled {
         Some(scaling) => scaling.max_replicas.unwrap_or_default(),
         None => u32::try_from(pool.spec.replicas).unwrap_or_default(),
     };
@@ -55,7 +55,7 @@ pub(in crate::pool) fn queues(pool: &WorkerPool) -> impl Iterator<Item = QueueKe
 
 /// Why nobody knows how much there is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Unknown {
+pub(crate) enum Unknown {
     /// A broker was not asked yet.
     NotYet(String),
     /// A broker does not answer, or not of late.
@@ -71,7 +71,7 @@ pub(super) fn work(
 ) -> Result<Work, Unknown> {
     let mine = capacity(pool);
     queues(pool).try_fold(Work::default(), |sum, queue| {
-        let Depth { ready, reserved, due, .. } = depth(&queue.name, latest(&queue), now)?;
+        let (Depth { ready, reserved, due, .. }, _) = depth(&queue.name, latest(&queue), now)?;
         let all = capacities.0.get(&queue).copied().unwrap_or(mine);
         Ok(sum + share(Work { ready, reserved, due }, mine, all))
     })
@@ -87,12 +87,43 @@ pub(super) fn own<'a>(pool: &WorkerPool, reports: impl Iterator<Item = &'a Repor
     Work { ready: 0, reserved, due: u64::from(waits) }
 }
 
-fn depth(queue: &str, sample: Option<Sample>, now: Timestamp) -> Result<Depth, Unknown> {
+/// What is known of a pool: its part of what all its queues hold, and when the oldest of it was read.
+pub(crate) type Known = Result<(Work, Timestamp), Unknown>;
+
+/// The same of each of these pools, which are all that share queues.
+pub(crate) fn works<'a>(
+    pools: &[&'a WorkerPool],
+    latest: impl Fn(&QueueKey) -> Option<Sample>,
+    now: Timestamp,
+) -> Vec<(&'a WorkerPool, Known)> {
+    let capacities = Capacities::of(pools.iter().copied());
+    let known = |pool: &'a WorkerPool| {
+        let read = queues(pool).filter_map(|queue| latest(&queue)?.read_at()).min();
+        (pool, work(pool, &capacities, &latest, now).map(|work| (work, read.unwrap_or(now))))
+    };
+    pools.iter().copied().map(known).collect()
+}
+
+impl Unknown {
+    /// For people.
+    pub(crate) fn said(self) -> String {
+        match self {
+            Self::NotYet(why) | Self::Now(why) => why,
+        }
+    }
+}
+
+/// What a queue holds, and when that was read; or why nobody knows it.
+pub(crate) fn depth(
+    queue: &str,
+    sample: Option<Sample>,
+    now: Timestamp,
+) -> Result<(Depth, Timestamp), Unknown> {
     match sample.and_then(|sample| sample.broker) {
         Some(Ok((_, at))) if now.duration_since(at) > STALE => {
             Err(Unknown::Now(format!("the broker of TaskQueue {queue} has not answered since {at}")))
         }
-        Some(Ok((depth, _))) => Ok(depth),
+        Some(Ok(known)) => Ok(known),
         Some(Err(problem)) => Err(Unknown::Now(format!("TaskQueue {queue}: {}", problem.message))),
         None => Err(Unknown::NotYet(format!("the broker of TaskQueue {queue} was not asked yet"))),
     }

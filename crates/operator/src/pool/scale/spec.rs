@@ -7,20 +7,36 @@ use petiole_api::conditions::reasons;
 use petiole_api::scaling::{self, PolicyType, ScalingMode, SelectPolicy};
 use petiole_scale::scaling::{Fallback, Pause, Policy, Rules, Scaling, Select, Size, Target};
 
+use super::autoscaler::Autoscaler;
 use crate::refusal::Refusal;
 
 /// How long a pool stays larger than it has to be, where it does not say: as in Kubernetes' autoscaler.
 const DOWN_WINDOW: u32 = 300;
 
-/// How a pool is scaled; nothing, where `replicas` says how many pods it has.
+/// How a pool scales itself; nothing, where `replicas` says how many pods it has.
 pub fn scaling(pool: &WorkerPool) -> Result<Option<Scaling>, Refusal> {
-    let Some(scaling) = pool.spec.scaling.as_ref().filter(|one| one.mode == ScalingMode::Native) else {
+    of_mode(pool, ScalingMode::Native)
+}
+
+/// How an autoscaler of Kubernetes scales a pool; nothing, where none does.
+pub fn autoscaler(pool: &WorkerPool) -> Result<Option<Autoscaler>, Refusal> {
+    Ok(of_mode(pool, ScalingMode::HorizontalPodAutoscaler)?.map(Autoscaler))
+}
+
+/// By what the operator decides each second; nothing, where it does not.
+pub(super) fn decided(pool: &WorkerPool) -> Result<Option<Scaling>, Refusal> {
+    let activation = autoscaler(pool)?.map(|autoscaler| autoscaler.activation());
+    Ok(scaling(pool)?.or(activation))
+}
+
+fn of_mode(pool: &WorkerPool, mode: ScalingMode) -> Result<Option<Scaling>, Refusal> {
+    let Some(scaling) = pool.spec.scaling.as_ref().filter(|one| one.mode == mode) else {
         return Ok(None);
     };
     let refuse = |why: &str| Refusal::new(reasons::SCALING_REFUSED, why);
     let max = scaling
         .max_replicas
-        .ok_or_else(|| refuse("mode Native needs scaling.maxReplicas: the most pods that may run"))?;
+        .ok_or_else(|| refuse("write scaling.maxReplicas: the most pods that may run"))?;
     let target = match (scaling.messages_per_replica, scaling.drain_seconds) {
         (Some(each), None) => Target::Messages(each),
         (None, Some(within)) => Target::Drain(seconds(within)),

@@ -24,7 +24,8 @@ fn pod(status: Value) -> Live {
 }
 
 fn now(pool: &WorkerPool, outcome: &Result<Applied, Refusal>, live: &Live) -> WorkerPoolStatus {
-    status(pool, outcome, &Known { live, latest: None, worker_image: "worker:7" }, Timestamp::UNIX_EPOCH)
+    let known = Known { live, latest: None, worker_image: "worker:7", tells_autoscalers: true };
+    status(pool, outcome, &known, Timestamp::UNIX_EPOCH)
 }
 
 fn applied(replicas: i32, status: Value) -> Result<Applied, Refusal> {

@@ -139,7 +139,8 @@ async fn workers_that_nobody_hears_are_told_of() {
     let pool = celery_pool(json!({}));
     own.operator.look_after(&pool).await;
     let observed = observe::observe(&pool, &own.operator.context).await.unwrap();
-    let known = status::Known { live: &observed.live, latest: None, worker_image: "" };
+    let known =
+        status::Known { live: &observed.live, latest: None, worker_image: "", tells_autoscalers: false };
     let refusal = Err(Refusal::new(reasons::TASK_REFUSED, "for this test"));
     let now = Timestamp::from_second(1_800_000_000 + 500).unwrap();
     let refused = status::status(&pool, &refusal, &known, now);

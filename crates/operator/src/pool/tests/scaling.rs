@@ -82,9 +82,16 @@ impl Connect for Fake {
     }
 }
 
+/// The pool's queue, and how it is asked about.
+fn thumbnails() -> (QueueKey, Watch) {
+    let queue = QueueName { name: "a".to_owned(), priority_steps: vec![0], dead_letter: "b".to_owned() };
+    let key = QueueKey { namespace: "photos".to_owned(), name: "thumbnails".to_owned() };
+    (key, Watch { broker: Address::default(), queue, results: None })
+}
+
 /// An operator with a sampler.
-struct Scaling {
-    operator: Operator,
+pub(super) struct Scaling {
+    pub(super) operator: Operator,
     broker: Fake,
     look: Look,
     pools: Writer<Guarded>,
@@ -92,7 +99,7 @@ struct Scaling {
 }
 
 impl Scaling {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut operator = Operator::new();
         let (pools_reader, pools) = store();
         if let Some(context) = Arc::get_mut(&mut operator.context) {
@@ -104,9 +111,8 @@ impl Scaling {
             context.sampler = sampler.clone();
         }
         let (wake, woken) = mpsc::unbounded_channel();
-        let queue = QueueName { name: "a".to_owned(), priority_steps: vec![0], dead_letter: "b".to_owned() };
-        let key = QueueKey { namespace: "photos".to_owned(), name: "thumbnails".to_owned() };
-        sampler.watch(key, Watch { broker: Address::default(), queue, results: None });
+        let (key, watch) = thumbnails();
+        sampler.watch(key, watch);
         let look = Look {
             scope: Scope::Namespace("photos".to_owned()),
             cluster: operator.context.cluster.clone(),
@@ -122,7 +128,7 @@ impl Scaling {
 
     /// So many messages wait from now on; nothing, when the broker is away. Then it is looked at, and who was woken is
     /// said.
-    async fn sample(&mut self, ready: Option<u64>) -> Vec<String> {
+    pub(super) async fn sample(&mut self, ready: Option<u64>) -> Vec<String> {
         *self.broker.0.lock().unwrap() = ready.map(|ready| Depth { ready, ..Depth::default() });
         let mut rounds = self.look.sampler.rounds();
         rounds.changed().await.unwrap();
@@ -134,15 +140,15 @@ impl Scaling {
         woken
     }
 
-    fn pool(&mut self, pool: &WorkerPool) {
+    pub(super) fn pool(&mut self, pool: &WorkerPool) {
         self.pools.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(pool.clone()))));
     }
 
-    fn replicas(&self) -> Value {
+    pub(super) fn replicas(&self) -> Value {
         self.operator.deployment()["spec"]["replicas"].clone()
     }
 
-    fn event(&self, reason: &str) -> Option<Value> {
+    pub(super) fn event(&self, reason: &str) -> Option<Value> {
         let events = self.operator.server.all("/apis/events.k8s.io/v1/namespaces/photos/events");
         events.into_iter().find(|event| event["reason"] == reason)
     }
@@ -226,6 +232,30 @@ async fn a_broker_that_is_away_leaves_the_pods_as_they_are_and_a_condition_says_
     assert!(active.message.ends_with("connection refused"), "{}", active.message);
     assert!(scaling.event(reasons::SIGNAL_UNKNOWN).is_some());
     assert_eq!(scaling.sample(Some(70)).await, ["resizer"]);
+}
+
+/// Without its password a queue cannot be asked about.
+#[tokio::test(start_paused = true)]
+async fn a_queue_whose_secret_was_removed_leaves_the_pods_as_they_are_and_a_condition_says_so() {
+    let mut scaling = Scaling::new();
+    let pool = scaled(json!({}));
+    scaling.pool(&pool);
+    scaling.sample(Some(70)).await;
+    let pool = scaling.operator.look_after(&pool).await;
+    let (key, watch) = thumbnails();
+    scaling.look.sampler.forget(&key);
+    scaling.look.look(Timestamp::now());
+    assert_eq!(scaling.woken.try_recv().unwrap().name, "resizer");
+    scaling.operator.reconcile(&pool).await.unwrap();
+    assert_eq!(scaling.replicas(), 7);
+    let status = scaling.operator.status(&pool).await;
+    let active = conditions::find(&status.conditions, conditions::SCALING_ACTIVE).unwrap();
+    assert_eq!((active.status.as_str(), active.reason.as_str()), ("False", reasons::SIGNAL_UNKNOWN));
+    // It is there again.
+    scaling.look.sampler.watch(key, watch);
+    assert_eq!(scaling.sample(Some(70)).await, ["resizer"]);
+    scaling.operator.reconcile(&pool).await.unwrap();
+    assert_eq!(scaling.replicas(), 7);
 }
 
 #[tokio::test(start_paused = true)]
