@@ -6,7 +6,7 @@ import objects
 from conftest import Client, Gate, pods
 from rig.kube import Namespace
 from rig.waiting import until
-from test_scaling import QUICK, events, staying
+from test_scaling import QUICK, draining, events, ready, scale, staying
 
 WITHIN = 90
 
@@ -29,6 +29,37 @@ def test_a_burst_brings_celery_workers_and_the_busy_one_is_left_alone(
     gate.open()
     assert result.get(timeout=WITHIN) == name
     assert len(gate.started()) == 1
+
+
+def test_busy_celery_workers_drain_and_one_is_called_back(
+    namespace: Namespace, client: Client, make_pool: Callable[..., str], gate: Gate
+) -> None:
+    pool = make_pool(objects.celery_pool, replicas=2)
+    sent = gate.send(pool, 2)
+    until("each pod has a task", lambda: len({pod for _, pod in gate.started()}) == 2, WITHIN)
+    both = sorted(pods(namespace, pool))
+
+    def taking() -> int:
+        """How many workers take from the pool's queue."""
+        queues = client.app.control.inspect([f"celery@{pod}" for pod in both], timeout=2).active_queues() or {}
+        return sum(any(queue["name"] == pool for queue in each) for each in queues.values())
+
+    scale(namespace, pool, 0)
+    until("both drain", lambda: draining(namespace, pool) == 2 and taking() == 0, WITHIN)
+    assert ready(namespace, pool) == sorted(staying(namespace, pool)) == both
+    assert namespace.get("deployment", pool)["spec"]["replicas"] == 2
+    scale(namespace, pool, 1)
+    until("one is called back", lambda: draining(namespace, pool) == 1 and taking() == 1, WITHIN)
+    later = Gate(client)
+    ((name, result),) = later.send(pool, 1).items()
+    gate.open()
+    assert {name: each.get(timeout=WITHIN) for name, each in sent.items()} == {name: name for name in sent}
+    until("one pod is left", lambda: len(pods(namespace, pool)) == 1, WITHIN, every=0.3)
+    (stays,) = pods(namespace, pool)
+    until("it has the task that came later", lambda: later.started() == [(name, stays)], WITHIN)
+    later.open()
+    assert result.get(timeout=WITHIN) == name
+    assert sorted(name for name, _ in gate.started()) == sorted(sent)
 
 
 def test_a_worker_that_answers_no_more_is_replaced_and_its_task_runs_again(
