@@ -40,7 +40,7 @@ impl Remote for MemoryBroker {
                 state.mail.bind(BoundQueue { from, queue });
             }
             let answers = control_reply_queue(CONTROL_EXCHANGE, ROUTING_KEY);
-            said.answers = envelopes(state.list(&answers, 0).drain(..).collect());
+            said.answers = envelopes(state.list(&answers, 0).drain(..));
             for request in requests {
                 state.mail.say(&to, &sent(&to, request).to_redis());
             }
@@ -51,6 +51,6 @@ impl Remote for MemoryBroker {
     }
 }
 
-fn envelopes(raw: Vec<Vec<u8>>) -> Vec<Envelope> {
-    raw.iter().filter_map(|raw| Envelope::from_redis(raw).ok()).collect()
+fn envelopes(raw: impl IntoIterator<Item = Vec<u8>>) -> Vec<Envelope> {
+    raw.into_iter().filter_map(|raw| Envelope::from_redis(&raw).ok()).collect()
 }

@@ -54,7 +54,7 @@ struct Shared(Arc<Broker>);
 
 #[async_trait]
 impl Remote for Shared {
-    fn answers_to(&self) -> &str {
+    fn answers_to(&self) -> &'static str {
         ""
     }
 

@@ -33,7 +33,7 @@ fn unreachable() -> Box<dyn std::error::Error + Send + Sync> {
 
 #[async_trait]
 impl Remote for Shared {
-    fn answers_to(&self) -> &str {
+    fn answers_to(&self) -> &'static str {
         ""
     }
 

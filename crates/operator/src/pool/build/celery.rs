@@ -11,7 +11,7 @@ use crate::pool::validate::{Celery, Validated};
 /// The pod template of the pool's Deployment. Its pods are ready when the operator has heard their workers: a probe would
 /// have to import the application each time.
 pub(super) fn template(pool: &Validated, celery: &Celery) -> Value {
-    let adopt = |task: &mut _| containers::adopt_celery(task, &celery.command, arguments(pool));
+    let adopt = |task: &mut _| containers::adopt_celery(task, &celery.command, &arguments(pool));
     let mut spec = pod::users(pool, adopt);
     append(&mut spec, "readinessGates", [json!({ "conditionType": names::TAKES_TASKS })]);
     json!({ "metadata": pod::metadata(pool), "spec": pod::finished(pool, spec) })

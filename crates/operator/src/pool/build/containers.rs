@@ -110,8 +110,8 @@ pub(super) fn adopt(task: &mut Map<String, Value>) {
 
 /// Makes the user's container one that runs its own worker, as its first process: no shell stands between it and the
 /// signal to stop. `arguments` follow the options of the user.
-pub(super) fn adopt_celery(task: &mut Map<String, Value>, command: &[String], arguments: Vec<String>) {
-    let command: Vec<&String> = command.iter().chain(&arguments).collect();
+pub(super) fn adopt_celery(task: &mut Map<String, Value>, command: &[String], arguments: &[String]) {
+    let command: Vec<&String> = command.iter().chain(arguments).collect();
     task.insert("command".to_owned(), json!(command));
     fill(task.entry("securityContext").or_insert_with(|| json!({})), &restrictions());
     append(task, "env", [pod_name()]);

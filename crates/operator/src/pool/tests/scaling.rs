@@ -26,7 +26,7 @@ struct Fake(Arc<Mutex<Option<Depth>>>, Arc<Mutex<Vec<Report>>>, Arc<Mutex<Vec<(S
 
 #[async_trait]
 impl Remote for Fake {
-    fn answers_to(&self) -> &str {
+    fn answers_to(&self) -> &'static str {
         ""
     }
 
