@@ -46,8 +46,8 @@ CELERY_PACKAGES=(amqp billiard celery click click_didyoumean click_plugins.py cl
 celery_image() {
   local folder packages=$ROOT/.venv/celery/lib/python3.11/site-packages
   folder=$(folder_of celery)
-  # Debian's Python is older than 3.11.3, and there the Redis client needs it.
-  "$ROOT/images/debian-root.sh" "$folder" extract python3,python3-async-timeout || exit 1
+  # Debian's Python is older than 3.11.3, and there the Redis client needs async-timeout.
+  "$ROOT/images/debian-root.sh" "$folder" extract python3,python3-async-timeout,tzdata || exit 1
   rm -rf "$folder/packages"
   mkdir -p "$folder/packages"
   (cd "$packages" && tar --create --exclude=__pycache__ "${CELERY_PACKAGES[@]}") | tar --extract --directory="$folder/packages"
