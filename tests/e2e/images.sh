@@ -50,7 +50,9 @@ celery_image() {
   "$ROOT/images/debian-root.sh" "$folder" extract python3,python3-async-timeout,tzdata || exit 1
   rm -rf "$folder/packages"
   mkdir -p "$folder/packages"
-  (cd "$packages" && tar --create --exclude=__pycache__ "${CELERY_PACKAGES[@]}") | tar --extract --directory="$folder/packages"
+  # kombu asks for the version of the Redis client, which stands beside it.
+  (cd "$packages" && tar --create --exclude=__pycache__ "${CELERY_PACKAGES[@]}" redis-*.dist-info) \
+    | tar --extract --directory="$folder/packages"
   "$ROOT/images/from-folder.sh" "$folder" "$REGISTRY/petiole-e2e-celery:1" || exit 1
 }
 
