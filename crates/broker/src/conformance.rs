@@ -16,6 +16,7 @@ pub mod mailbox;
 pub mod park;
 pub mod rates;
 pub mod receive;
+pub mod remote;
 pub mod revocations;
 pub mod settle;
 pub mod wish;
@@ -332,6 +333,9 @@ macro_rules! conformance {
             mailbox::a_call_that_is_given_up_loses_nothing,
             mailbox::a_node_is_known_while_it_is_there,
             mailbox::a_queue_is_bound_to_its_exchange,
+            remote::events_of_workers_are_heard_from_the_first_call_on,
+            remote::what_a_worker_is_told_it_answers,
+            remote::who_was_cut_off_from_workers_says_so_and_hears_again,
             revocations::what_is_revoked_is_known_to_all,
             revocations::stamps_are_revoked_apart_from_ids,
             revocations::what_was_revoked_since_a_reading_is_read_alone,

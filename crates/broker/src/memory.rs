@@ -5,6 +5,7 @@ mod lines;
 mod mail;
 mod mailbox;
 mod parking;
+mod remote;
 mod revocations;
 mod settle;
 mod state;

@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) mail: Mail,
     /// By queue, how many messages Celery's workers hold.
     pub(super) unacked: HashMap<String, u64>,
+    /// Who listens to Celery's own workers.
+    pub(super) ear: Option<u64>,
     pub(super) revoked: Kept<String>,
     pub(super) revoked_stamps: Kept<(String, String)>,
 }

@@ -1,6 +1,7 @@
 //! What the operator sees and does: depths, workers, their end, hazards.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -8,6 +9,7 @@ use petiole_results::redis::Connection;
 
 use super::keys::{Keys, SCHEMA};
 use super::lease::known_schema;
+use super::remote::{Ear, Heard};
 use super::scripts::{DEPTHS, END, LOADS, WISH};
 use super::unacked::{Found, Unacked};
 use super::unknown::Unknown;
@@ -22,19 +24,21 @@ const BATCH: usize = 64;
 /// What the operator sees and does on Redis.
 #[derive(Debug)]
 pub struct RedisInspector {
-    connection: Connection,
-    keys: Keys,
+    pub(super) connection: Connection,
+    pub(super) keys: Keys,
+    /// For what Celery's own workers say (`remote.rs`).
+    pub(super) ear: Ear,
     unacked: Unacked,
 }
 
 impl RedisInspector {
     /// An inspector of this broker. It connects when it is first used.
     pub fn new(broker: Endpoint, timeouts: Timeouts) -> Self {
-        Self {
-            keys: Keys::new(broker.key_prefix()),
-            connection: Connection::new(broker, timeouts),
-            unacked: Unacked::default(),
-        }
+        let (keys, heard) = (Keys::new(broker.key_prefix()), Arc::new(Heard::default()));
+        let ear = Ear::new(heard.clone());
+        let connection =
+            Connection::new(broker, timeouts).with_pushes(Arc::new(move |push| heard.hear(push)));
+        Self { connection, keys, ear, unacked: Unacked::default() }
     }
 
     /// Goes on counting what Celery's workers hold, when it is time to.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use petiole_api::conditions::reasons;
-use petiole_broker::{Depth, Hazard, Wish, Worker};
+use petiole_broker::{Depth, Hazard, Remote, Said, Wish, Worker};
+use petiole_protocol::envelope::Envelope;
 use petiole_results::chord::{ChordClaim, ChordPart, ChordParts, ChordStart, Counted};
 use petiole_results::redis::EndpointError;
 use petiole_results::{Record, StoreError};
@@ -28,6 +29,17 @@ struct Shared(Arc<Fake>);
 
 fn unreachable() -> Box<dyn std::error::Error + Send + Sync> {
     "connection refused".into()
+}
+
+#[async_trait]
+impl Remote for Shared {
+    fn answers_to(&self) -> &'static str {
+        ""
+    }
+
+    async fn converse(&self, _: &[Envelope]) -> Result<Said, BrokerError> {
+        Ok(Said::default())
+    }
 }
 
 #[async_trait]
