@@ -497,6 +497,10 @@ fn what_the_application_says_itself_is_refused_in_mode_celery() {
         (json!({ "accept": { "content": ["yaml"] } }), "leave accept and signing out"),
         (json!({ "queueOrder": "Weighted" }), "leave queueOrder"),
         (json!({ "serve": { "command": ["a"] } }), "serve belongs to mode Serve"),
+        (
+            json!({ "scaling": { "mode": "HorizontalPodAutoscaler", "maxReplicas": 9, "messagesPerReplica": 1 } }),
+            "write scaling.mode: Native",
+        ),
     ] {
         refused(&celery_pool(json!({}), spec), says);
     }
