@@ -10,5 +10,5 @@ here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 python=$ROOT/.venv/celery/bin/python
 cd "$ROOT"
 "$python" -m pytest -c tests/pytest.ini tests/e2e
-# A ledger needs a cluster of this machine: see ledger/on-cluster.sh.
+# A ledger needs a cluster of this machine: see on-this-machine.sh.
 [[ $(in_use) == context:* ]] || "$python" tests/ledger/run.py --cluster

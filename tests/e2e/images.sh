@@ -39,8 +39,26 @@ python_image() {
   "$ROOT/images/from-folder.sh" "$folder" "$REGISTRY/petiole-e2e-python:1" || exit 1
 }
 
+# The packages that stock Celery needs on Redis, as the tests' own client has them.
+CELERY_PACKAGES=(amqp billiard celery click click_didyoumean click_plugins.py click_repl dateutil kombu packaging
+  prompt_toolkit redis six.py typing_extensions.py tzlocal vine wcwidth)
+
+celery_image() {
+  local folder packages=$ROOT/.venv/celery/lib/python3.11/site-packages
+  folder=$(folder_of celery)
+  # Debian's Python is older than 3.11.3, and there the Redis client needs async-timeout.
+  "$ROOT/images/debian-root.sh" "$folder" extract python3,python3-async-timeout,tzdata || exit 1
+  rm -rf "$folder/packages"
+  mkdir -p "$folder/packages"
+  # kombu asks for the version of the Redis client, which stands beside it.
+  (cd "$packages" && tar --create --exclude=__pycache__ "${CELERY_PACKAGES[@]}" redis-*.dist-info) \
+    | tar --extract --directory="$folder/packages"
+  "$ROOT/images/from-folder.sh" "$folder" "$REGISTRY/petiole-e2e-celery:1" || exit 1
+}
+
 # Static: an image needs nothing beside it.
 command -v busybox >/dev/null || "$here/../install.sh" busybox-static || exit 1
 shell_image
 python_image
+celery_image
 "$here/../demo/images.sh" redis || exit 1

@@ -7,6 +7,7 @@ from rig.release import image
 
 IMAGE = image("e2e")
 PYTHON_IMAGE = image("e2e-python")
+CELERY_IMAGE = image("e2e-celery")
 
 #: The tasks, as a user writes them.
 TASKS: list[dict[str, Any]] = [
@@ -46,3 +47,13 @@ def serve_pool(name: str, _redis: str, **spec: Any) -> dict[str, Any]:
     serve = {"command": ["python3", "/app/handler.py"]}
     wanted = {"replicas": 1, "concurrency": 2, "mode": "Serve", "serve": serve, **spec}
     return worker_pool(name, [name], image=None, template=restricted(PYTHON_IMAGE), **wanted)
+
+
+def celery_pool(name: str, redis: str, env: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    """A WorkerPool of mode Celery, with a task in each pod, that serves the queue of its name."""
+    urls = {"CELERY_BROKER_URL": f"redis://{redis}:6379/0", "CELERY_RESULT_BACKEND": f"redis://{redis}:6379/1"}
+    variables = {**urls, "REDIS": redis, **(env or {})}
+    template = restricted(CELERY_IMAGE, env=[{"name": each, "value": value} for each, value in variables.items()])
+    celery = {"app": "e2e", "command": ["python3", "-m", "celery"], **spec.pop("celery", {})}
+    wanted = {"replicas": 1, "concurrency": 1, "mode": "Celery", "celery": celery, "drain": {"gracePeriod": "60s"}, **spec}
+    return worker_pool(name, [name], image=None, template=template, **wanted)

@@ -88,6 +88,14 @@ pub mod reasons {
     pub const PODS_NOT_READY: &str = "PodsNotReady";
     /// The API server refuses to make the pods.
     pub const PODS_REFUSED: &str = "PodsRefused";
+    /// The pods run, and none of their workers is heard on the broker.
+    pub const WORKERS_SILENT: &str = "WorkersSilent";
+    /// A worker is heard on its broker. Of a condition of its pod.
+    pub const HEARD: &str = "Heard";
+    /// A worker takes no more tasks, and has none left. Of a condition of its pod.
+    pub const DRAINED: &str = "Drained";
+    /// A pod was deleted, because its worker answers no more. Of an event only.
+    pub const WORKER_STUCK: &str = "WorkerStuck";
     /// A container of the pods does not start, or ends again and again.
     pub const PODS_FAILING: &str = "PodsFailing";
     /// Pods are being replaced by ones of a new spec.

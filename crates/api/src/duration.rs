@@ -30,6 +30,9 @@ impl Duration {
         if seconds == 0 { None } else { Some(Self(time::Duration::from_secs(seconds))) }
     }
 
+    /// One minute.
+    pub const MINUTE: Self = Self(time::Duration::from_mins(1));
+
     /// Three minutes: Celery's `default_retry_delay`.
     pub const THREE_MINUTES: Self = Self(time::Duration::from_mins(3));
 

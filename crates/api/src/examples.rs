@@ -3,19 +3,23 @@
 //! They are values of the types, so that an example which the types or the rules no longer know does not compile or
 //! does not pass.
 
+mod own;
+
 use serde_json::{Value, json};
 
 use crate::accept::{Accept, Content};
+use crate::celery::Celery;
 use crate::connection::{Broker, RedisBroker, RedisResults, Results, Sentinel, Tls, ValueFrom};
 use crate::duration::{Duration, TimeLimit};
 use crate::rate::RateLimit;
 use crate::retry::{Backoff, MaxRetries, Retry};
 use crate::scaling::Scaling;
+use crate::task::{Acks, ResultForm, Task};
 use crate::task_queue::{DeadLetter, TaskQueue, TaskQueueSpec};
 use crate::template::{PodTemplate, TemplateContainer, TemplateSpec};
-use crate::worker_pool::{
-    Acks, Drain, Mode, QueueOrder, QueueRef, ResultForm, Route, Serve, Task, WorkerPool, WorkerPoolSpec,
-};
+use crate::worker_pool::{Drain, Mode, QueueOrder, QueueRef, Route, Serve, WorkerPool, WorkerPoolSpec};
+
+pub use self::own::{invoices_pool, invoices_queue};
 
 /// A file of examples.
 #[derive(Debug, Clone)]
@@ -53,7 +57,8 @@ impl Object {
                 (serde_json::to_value(queue)?, serde_json::to_value(plain)?)
             }
             Self::WorkerPool(pool) => {
-                let plain = WorkerPool::new("", WorkerPoolSpec::default());
+                let plain = WorkerPoolSpec { celery: Some(Celery::new("")), ..WorkerPoolSpec::default() };
+                let plain = WorkerPool::new("", plain);
                 (serde_json::to_value(pool)?, serde_json::to_value(plain)?)
             }
             Self::Secret(secret) => (secret.clone(), Value::Null),
@@ -115,6 +120,13 @@ pub fn examples() -> Vec<Example> {
                     minute gets no more, from however many pods; a mail that follows another task has a queue of its\n\
                     own.",
             objects: vec![orders_queue().into(), mail_queue().into(), shop_pool().into()],
+        },
+        Example {
+            file: "celery.yaml",
+            about: "Mode Celery: the image that you have runs its own `celery worker`. Petiole adds and takes away pods by\n\
+                    what waits and runs, lets busy ones end, and replaces those that no longer answer. The application's\n\
+                    own settings say where its broker is: here they are given the TaskQueue's.",
+            objects: vec![invoices_queue().into(), invoices_pool().into()],
         },
         Example {
             file: "credentials.yaml",

@@ -4,8 +4,8 @@
 //!   WorkerPool ──queues──> TaskQueue ──broker, results──> Secret keys
 //! ```
 //!
-//! - [`task_queue`] and [`worker_pool`]: the resources. [`accept`], [`connection`], [`duration`], [`rate`], [`retry`],
-//!   [`scaling`], [`signing`], [`template`]: what they are made of.
+//! - [`task_queue`] and [`worker_pool`]: the resources. [`accept`], [`celery`], [`connection`], [`duration`], [`rate`],
+//!   [`retry`], [`scaling`], [`signing`], [`task`], [`template`]: what they are made of.
 //! - [`conditions`] and [`names`]: every word that leaves the operator.
 //! - [`crds`]: the resources' definitions, as `crds/` holds them. [`examples`]: objects that show how they are used.
 //! - [`check`] (feature `check`): what the API server would say of an object, without one.
@@ -16,6 +16,7 @@
 #![allow(unreachable_pub, reason = "KubeSchema writes a copy of each struct into a function")]
 
 pub mod accept;
+pub mod celery;
 #[cfg(feature = "check")]
 pub mod check;
 pub mod conditions;
@@ -28,6 +29,7 @@ pub mod rate;
 pub mod retry;
 pub mod scaling;
 pub mod signing;
+pub mod task;
 pub mod task_queue;
 pub mod template;
 pub mod worker_pool;

@@ -39,6 +39,8 @@ pub const CONFIG: &str = "petiole.dev/config";
 pub const TASK_QUEUE: &str = "petiole.dev/task-queue";
 /// Annotation of a pod: a hash of the certificates that its worker started with, so that new ones replace the pod.
 pub const CERTIFICATES: &str = "petiole.dev/certificates";
+/// Condition of a pod (a readiness gate) whose image runs its own worker: it is heard on its broker, and takes tasks.
+pub const TAKES_TASKS: &str = "petiole.dev/TakesTasks";
 /// Annotation that a `ReplicaSet` knows: of pods that are otherwise alike, those with the lowest go first when there are to be
 /// fewer.
 pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";

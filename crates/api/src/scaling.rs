@@ -205,9 +205,12 @@ pub struct Decision {
     /// Messages that waited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<i64>,
-    /// Messages that workers held.
+    /// Messages that Petiole's workers held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved: Option<i64>,
+    /// Messages that Celery's own workers held, as an estimate; 0 before they were counted once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unacked: Option<i64>,
     /// Messages whose time was about to come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<i64>,

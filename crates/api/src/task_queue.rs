@@ -110,6 +110,10 @@ pub struct TaskQueueStatus {
     /// Messages that Petiole's workers hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved: Option<i64>,
+    /// Messages that Celery's own workers hold: an estimate, which may be some ten seconds old and older where they hold very
+    /// many. Absent while it is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unacked: Option<i64>,
     /// Messages that wait for their time (Celery's `eta` and `countdown`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled: Option<i64>,

@@ -68,8 +68,8 @@ pub struct TemplateSpec {
         validation = ("self.all(container, container.name != 'task' || (has(container.image) && container.image != ''))",
             "the container task needs an image"),
         validation = ("self.all(container, container.name != 'task' || (!has(container.command) && !has(container.args)))",
-            "the container task is started by Petiole's runner: write the program into tasks[].command (mode Exec) \
-             or serve.command (mode Serve)")
+            "Petiole says what the container task runs: write the program into tasks[].command (mode Exec), \
+             serve.command (mode Serve) or celery.command (mode Celery)")
     )]
     pub containers: Vec<TemplateContainer>,
     /// Init containers, run before Petiole's own.

@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::accept::Accept;
+use crate::celery::Celery;
 use crate::duration::{Duration, TimeLimit};
-use crate::rate::RateLimit;
-use crate::retry::Retry;
 use crate::scaling::{Decision, Scaled, Scaling};
 use crate::signing::Signing;
+use crate::task::Task;
 use crate::template::PodTemplate;
 
 /// Workers that run the tasks of some queues in containers of one image.
@@ -55,7 +55,7 @@ use crate::template::PodTemplate;
     validation = ("self.mode != 'Exec' || self.tasks.all(task, has(task.command))",
         "mode Exec needs tasks[].command: program and arguments, one element each, such as [resize, $(args[0])]. \
          The image's own ENTRYPOINT is not used"),
-    validation = ("self.mode != 'Exec' || !has(self.serve)",
+    validation = ("self.mode == 'Serve' || !has(self.serve)",
         "serve belongs to mode Serve: write mode: Serve, or leave serve out"),
     validation = ("self.mode != 'Serve' || has(self.serve)",
         "mode Serve needs serve.command: the program that takes one task after another"),
@@ -64,7 +64,22 @@ use crate::template::PodTemplate;
     validation = ("self.mode != 'Serve' || self.tasks.all(task, !has(task.retry) || !has(task.retry.onExitCodes))",
         "in mode Serve a task has no exit code of its own: leave tasks[].retry.onExitCodes out, and write the errors \
          that are tried again into tasks[].retry.onErrors"),
-    validation = ("self.mode == 'Serve' || !('pickle' in self.accept.content)",
+    validation = ("(self.mode == 'Celery') == has(self.celery)",
+        "mode Celery and celery belong together: write mode: Celery with celery.app, the application that the image's \
+         celery worker runs, or neither"),
+    validation = ("self.mode != 'Celery' || (size(self.tasks) == 0 && (!has(self.routes) || size(self.routes) == 0))",
+        "in mode Celery the application has the tasks, with their limits, retries and routes: leave tasks and routes out"),
+    validation = ("self.mode != 'Celery' || (self.accept.content == ['json'] && !has(self.accept.certificatesFrom) && \
+        !self.accept.onlySigned && !has(self.signing))",
+        "in mode Celery the application says what it accepts and by what it signs (accept_content, security_key): leave \
+         accept and signing out"),
+    validation = ("self.mode != 'Celery' || self.queueOrder == 'Strict'",
+        "in mode Celery the worker takes from its queues in turn (queue_order_strategy of the application's \
+         broker_transport_options): leave queueOrder and queues[].weight out"),
+    validation = ("self.mode != 'Celery' || !has(self.scaling) || self.scaling.mode != 'HorizontalPodAutoscaler'",
+        "in mode Celery the operator that leads alone hears what the workers hold, and an autoscaler would not be told of \
+         it: write scaling.mode: Native"),
+    validation = ("self.mode in ['Serve', 'Celery'] || !('pickle' in self.accept.content)",
         "pickle needs mode Serve, and a handler that takes it: leave pickle out of accept.content, or write mode: Serve"),
     validation = ("self.queueOrder == 'Weighted' || self.queues.all(queue, queue.weight == 1)",
         "queues[].weight counts with queueOrder: Weighted alone: write that, or leave weight out"),
@@ -109,7 +124,8 @@ pub struct WorkerPoolSpec {
     #[schemars(range(min = 1, max = 1000))]
     pub concurrency: u32,
     /// How tasks run. Exec: each task is a process of its own in the container. Serve: long-lived handlers in it take
-    /// one task after another, for the highest rate.
+    /// one task after another, for the highest rate. Celery: the image runs its own `celery worker`, which Petiole scales,
+    /// drains and watches.
     #[serde(default)]
     pub mode: Mode,
     /// Image that the tasks run in: the short form of a template that has nothing else.
@@ -124,6 +140,9 @@ pub struct WorkerPoolSpec {
     /// The handlers of mode Serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serve: Option<Serve>,
+    /// The image's own worker, in mode Celery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub celery: Option<Celery>,
     /// The Celery tasks that run here, by name. In mode Exec a task that is not here is unknown: its message goes to
     /// the dead-letter queue. In mode Serve it runs by the pool's defaults.
     #[serde(default)]
@@ -213,6 +232,8 @@ pub enum Mode {
     Exec,
     /// Long-lived handlers take one task after another.
     Serve,
+    /// The image runs its own `celery worker`.
+    Celery,
 }
 
 /// The handlers of mode Serve.
@@ -224,81 +245,6 @@ pub struct Serve {
     /// concurrency says.
     #[schemars(length(min = 1, max = 64), inner(length(max = 4096)))]
     pub command: Vec<String>,
-}
-
-/// A Celery task.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = ("!has(self.softTimeLimit) || !has(self.timeLimit) || self.timeLimit == 'none' || \
-        duration(self.softTimeLimit) < duration(self.timeLimit)",
-        "softTimeLimit must be shorter than timeLimit: a task is asked to end before it is killed")
-)]
-pub struct Task {
-    /// Name of the Celery task, such as `photos.tasks.thumbnail`.
-    #[schemars(length(min = 1, max = 255))]
-    pub name: String,
-    /// Program and arguments, one element each, never through a shell: required in mode Exec, refused in mode Serve.
-    /// `$(args[0])` and `$(kwargs.size)` stand for what the message holds, `$$(` for a plain `$(`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), inner(length(max = 4096)))]
-    pub command: Option<Vec<String>>,
-    /// Where the task's value stands, in mode Exec. Default: json.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub result: Option<ResultForm>,
-    /// The task is killed after this; `none` for no limit, where the pool has none. A message that asks for more gets this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time_limit: Option<TimeLimit>,
-    /// The task is asked to end after this, by SIGTERM, unless its message says otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub soft_time_limit: Option<Duration>,
-    /// When the task is tried again, and how often. What it is tried again for: exit code 75 (mode Exec), `retry` in its
-    /// report file or frame, and the exit codes and errors that are named here. Default: what its TaskQueue says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry: Option<Retry>,
-    /// How many of it start in a time, at most: `10/s`, `100/m` or `5/h`. It counts over all pods of the pool, where
-    /// Celery's `rate_limit` counts in each worker. What is over it waits on the broker, and holds up nothing else.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_limit: Option<RateLimit>,
-    /// When its message is acknowledged. Late: when the task has ended, so that a task whose pod dies runs again.
-    /// Early: when it starts, so that it never runs twice (Celery's default).
-    #[serde(default)]
-    pub acks: Acks,
-    /// Whether the state STARTED is recorded (Celery's `track_started`).
-    #[serde(default)]
-    pub track_started: bool,
-    /// Whether no result is stored (Celery's `ignore_result`), unless the message asks for it.
-    #[serde(default)]
-    pub ignore_result: bool,
-}
-
-/// Where the task's value stands, in mode Exec. json (the default): standard output is a JSON value. text: standard
-/// output is text. file: the task writes it to the file that `PETIOLE_RESULT` names. none: there is no value. In the
-/// last two standard output is log.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub enum ResultForm {
-    /// Standard output is a JSON value.
-    #[default]
-    Json,
-    /// Standard output is text.
-    Text,
-    /// The task writes its value to the file that `PETIOLE_RESULT` names.
-    File,
-    /// There is no value.
-    None,
-}
-
-/// When a message is acknowledged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub enum Acks {
-    /// When the task has ended.
-    #[default]
-    Late,
-    /// When the task starts.
-    Early,
 }
 
 /// How a pod that is told to stop treats its tasks.
@@ -387,6 +333,7 @@ impl Default for WorkerPoolSpec {
             image: None,
             template: None,
             serve: None,
+            celery: None,
             tasks: Vec::new(),
             accept: Accept::default(),
             signing: None,

@@ -471,3 +471,62 @@ fn replicas_of_a_pool_that_scales_itself_cannot_be_written() {
     let autoscaler = json!({ "mode": "HorizontalPodAutoscaler", "maxReplicas": 9, "messagesPerReplica": 1 });
     accepted(&exec_pool(json!({ "replicas": 5, "scaling": autoscaler })));
 }
+
+fn celery_pool(celery: Value, spec: Value) -> Value {
+    let celery = with(json!({ "app": "shop" }), celery);
+    pool(with(json!({ "image": "shop:1", "mode": "Celery", "celery": celery }), spec))
+}
+
+#[test]
+fn an_image_that_runs_its_own_worker_is_named_by_its_application() {
+    accepted(&celery_pool(json!({}), json!({})));
+    accepted(&celery_pool(
+        json!({ "command": ["python", "-m", "celery"], "options": ["-l", "INFO", "--max-tasks-per-child=10"] }),
+        json!({ "events": true, "timeLimit": "10m", "softTimeLimit": "9m" }),
+    ));
+    refused(&pool(json!({ "image": "shop:1", "mode": "Celery" })), "mode: Celery with celery.app");
+    refused(&exec_pool(json!({ "celery": { "app": "shop" } })), "celery belong together");
+    refused(&celery_pool(json!({ "app": "-b" }), json!({})), "as celery -A takes it");
+}
+
+#[test]
+fn what_the_application_says_itself_is_refused_in_mode_celery() {
+    for (spec, says) in [
+        (json!({ "tasks": [{ "name": "a" }] }), "leave tasks and routes out"),
+        (json!({ "routes": [{ "task": "a", "queue": "b" }] }), "leave tasks and routes out"),
+        (json!({ "accept": { "content": ["yaml"] } }), "leave accept and signing out"),
+        (json!({ "queueOrder": "Weighted" }), "leave queueOrder"),
+        (json!({ "serve": { "command": ["a"] } }), "serve belongs to mode Serve"),
+        (
+            json!({ "scaling": { "mode": "HorizontalPodAutoscaler", "maxReplicas": 9, "messagesPerReplica": 1 } }),
+            "write scaling.mode: Native",
+        ),
+    ] {
+        refused(&celery_pool(json!({}), spec), says);
+    }
+}
+
+#[test]
+fn options_of_celery_that_petiole_sets_are_refused_with_what_to_write() {
+    for (option, says) in [
+        ("-n", "names the worker"),
+        ("--hostname=a@b", "names the worker"),
+        ("-Qmail", "spec.queues"),
+        ("--exclude-queues", "spec.queues"),
+        ("-c4", "spec.concurrency"),
+        ("--autoscale=10,1", "spec.concurrency"),
+        ("--time-limit=3", "spec.timeLimit"),
+        ("--soft-time-limit", "spec.timeLimit"),
+        ("-E", "spec.events"),
+        ("--app=other", "spec.celery.app"),
+        ("--broker=redis://a", "CELERY_BROKER_URL"),
+        ("-B", "one beat apart"),
+        ("--purge", "throw the queues' messages away"),
+        ("--detach", "first process"),
+        ("--without-heartbeat", "knows by the heartbeat"),
+    ] {
+        refused(&celery_pool(json!({ "options": [option] }), json!({})), says);
+    }
+    refused(&celery_pool(json!({ "options": ["-P", "solo"] }), json!({})), "silence: none");
+    accepted(&celery_pool(json!({ "options": ["-P", "solo"], "silence": "none" }), json!({})));
+}

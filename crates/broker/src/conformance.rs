@@ -16,6 +16,7 @@ pub mod mailbox;
 pub mod park;
 pub mod rates;
 pub mod receive;
+pub mod remote;
 pub mod revocations;
 pub mod settle;
 pub mod wish;
@@ -32,8 +33,8 @@ use petiole_results::{Precedence, Record, Store};
 use crate::dead_letter::DeadLetters;
 use crate::exchange::Binding;
 use crate::{
-    Address, Attempts, Consumer, Delivery, Disposition, Inspector, Intake, Lease, Mailbox, Outgoing, Parking,
-    QueueName, Rates, Revocations, Settlement, Tag, Target, Worker,
+    Address, Attempts, Consumer, Delivery, Depth, Disposition, Inspector, Intake, Lease, Mailbox, Outgoing,
+    Parking, QueueName, Rates, Revocations, Settlement, Tag, Target, Worker,
 };
 
 /// What a check says when it could not be made. What does not hold panics.
@@ -56,6 +57,8 @@ pub trait Subject {
     fn inspector(&self) -> Arc<dyn Inspector>;
     /// Puts a message behind the others of its priority, as a Celery client does.
     async fn publish(&self, queue: &QueueName, raw: &str) -> Checked;
+    /// One of Celery's workers has taken this message of a queue.
+    async fn celery_holds(&self, queue: &QueueName, raw: &str) -> Checked;
     /// What waits in a list, the next one first.
     async fn waiting(&self, queue: &str, step: u8) -> Checked<Vec<String>>;
     /// The result document of a task.
@@ -92,6 +95,10 @@ pub struct Member {
     /// Its lease.
     pub lease: Arc<dyn Lease>,
 }
+
+/// A queue where nothing stands, with nothing in the hands of Celery's workers: of few messages the first look tells that.
+const EMPTY: Depth =
+    Depth { ready: 0, reserved: 0, unacked: Some(0), scheduled: 0, due: 0, dead: 0, consumers: 0 };
 
 /// The most messages that a check takes at once.
 const MANY: usize = 100;
@@ -326,6 +333,9 @@ macro_rules! conformance {
             mailbox::a_call_that_is_given_up_loses_nothing,
             mailbox::a_node_is_known_while_it_is_there,
             mailbox::a_queue_is_bound_to_its_exchange,
+            remote::events_of_workers_are_heard_from_the_first_call_on,
+            remote::what_a_worker_is_told_it_answers,
+            remote::who_was_cut_off_from_workers_says_so_and_hears_again,
             revocations::what_is_revoked_is_known_to_all,
             revocations::stamps_are_revoked_apart_from_ids,
             revocations::what_was_revoked_since_a_reading_is_read_alone,
@@ -333,6 +343,7 @@ macro_rules! conformance {
             depths::messages_are_counted_where_they_stand,
             depths::workers_are_listed_until_they_end,
             depths::what_is_due_soon_is_counted_apart,
+            depths::what_celerys_workers_hold_is_counted_by_queue,
             depths::what_a_worker_says_of_itself_is_known_until_it_ends,
             wish::a_wish_reaches_the_workers_that_it_is_for_until_it_is_withdrawn,
             wish::a_wish_that_is_not_said_again_lapses,

@@ -8,7 +8,8 @@
 //!
 //! - [`Consumer`]: what a worker does with messages. [`Lease`]: how it says that it lives. [`Inspector`]: what the
 //!   operator sees and does. [`Attempts`]: which of its attempts have begun. [`Parking`]: what waits for its time. [`Mailbox`]: remote control and events.
-//!   [`Revocations`]: what is revoked. [`Rates`]: how often tasks start. [`mod@conformance`] is their suite, run against every back end.
+//!   [`Revocations`]: what is revoked. [`Rates`]: how often tasks start. [`Remote`]: what Celery's own workers say and are told.
+//!   [`mod@conformance`] is their suite, run against every back end.
 //! - [`memory`]: a broker inside the process, for tests.
 //! - [`redis`]: kombu's Redis transport, with leases and fencing tags.
 //! - [`Intake`]: from which queues a worker takes, in which order.
@@ -35,6 +36,7 @@ pub mod message;
 mod parking;
 mod rates;
 pub mod redis;
+mod remote;
 mod revocations;
 mod settlement;
 mod shares;
@@ -52,6 +54,7 @@ pub use self::load::{Load, Report, SOON};
 pub use self::mailbox::{Address, BoundQueue, Heard, Inbox, Mailbox, Node};
 pub use self::parking::{MOST_LISTED, Parked, Parking};
 pub use self::rates::{OVERDUE, Rates, SLACK, Start, Turn};
+pub use self::remote::{MOST_SAID, Remote, Said};
 pub use self::revocations::{MOST_REVOKED, REVOKED_FOR, ReadUntil, Revocations, Revoked};
 pub use self::shares::LAG;
 pub use self::wish::Wish;
@@ -191,6 +194,8 @@ pub struct Depth {
     pub ready: u64,
     /// Messages that our workers hold.
     pub reserved: u64,
+    /// Messages that Celery's own workers hold: an estimate, some seconds old. Nothing, before they were counted once.
+    pub unacked: Option<u64>,
     /// Messages that wait for their time.
     pub scheduled: u64,
     /// Of these, messages whose time comes within [`SOON`].
@@ -203,7 +208,7 @@ pub struct Depth {
 
 /// What the operator sees and does. One connection serves all queues of a broker endpoint.
 #[async_trait]
-pub trait Inspector: Send + Sync {
+pub trait Inspector: Remote {
     /// The depths of these queues, in their order, by one round trip.
     async fn depths(&self, queues: &[QueueName]) -> Result<Vec<Depth>, BrokerError>;
     /// The workers that have a lease, be it one that has run out.

@@ -5,6 +5,7 @@ mod lines;
 mod mail;
 mod mailbox;
 mod parking;
+mod remote;
 mod revocations;
 mod settle;
 mod state;
@@ -111,6 +112,11 @@ impl MemoryBroker {
     /// What waits in a list, the next one first.
     pub fn waiting(&self, queue: &str, step: u8) -> Vec<Vec<u8>> {
         self.lock().list(queue, step).iter().cloned().collect()
+    }
+
+    /// One of Celery's workers has taken a message of a queue.
+    pub fn celery_holds(&self, queue: &QueueName) {
+        *self.lock().unacked.entry(queue.name.clone()).or_default() += 1;
     }
 
     /// How many messages each worker holds.

@@ -14,7 +14,8 @@
 //!   how much goes at a time (`weigh.rs`).
 //! - [`RedisLease`]: register, beat, sweep, release (`lease.rs`); putting messages back (`restore.rs`), also those
 //!   that Celery's workers abandoned (`abandoned.rs`), and those of a worker of which nothing is known (`unknown.rs`).
-//! - [`RedisInspector`]: depths, workers, end, hazards (`inspect.rs`), giving a queue up (`give_up.rs`).
+//! - [`RedisInspector`]: depths, workers, end, hazards (`inspect.rs`), what Celery's workers hold (`unacked.rs`) and say
+//!   (`remote.rs`), giving a queue up (`give_up.rs`).
 //! - [`RedisMailbox`]: remote control and events (`mailbox.rs`, `inbox.rs`).
 //! - [`RedisRevocations`]: what is revoked (`revocations.rs`).
 //! - [`RedisDeadLetters`]: what was given up (`dead_letters.rs`).
@@ -38,12 +39,14 @@ mod mailbox;
 mod parking;
 mod rates;
 mod receive;
+mod remote;
 mod restore;
 mod revocations;
 mod scripts;
 mod settle;
 mod table;
 mod tag;
+mod unacked;
 mod under_way;
 mod unknown;
 mod watch;

@@ -192,6 +192,23 @@ impl Cluster {
         }
     }
 
+    /// Sets a condition in the status of an object, beside those of others. One that is gone is fine.
+    pub async fn set_condition<K: Kind>(
+        &self,
+        namespace: &str,
+        name: &str,
+        condition: &serde_json::Value,
+    ) -> Result<(), ClusterError> {
+        self.must_lead()?;
+        let body = serde_json::json!({ "status": { "conditions": [condition] } });
+        let params = PatchParams::default();
+        match self.api::<K>(namespace).patch_status(name, &params, &Patch::Strategic(body)).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(error) => Err(during::<K>("write the status of", namespace, name)(error)),
+        }
+    }
+
     /// Deletes an object, if it is still the one with this UID. One that is gone is fine.
     pub async fn delete<K: Kind>(
         &self,

@@ -31,7 +31,7 @@ pub struct Metrics {
 }
 
 /// The states of `petiole_queue_messages`.
-const STATES: [&str; 4] = ["ready", "reserved", "scheduled", "dead"];
+const STATES: [&str; 5] = ["ready", "reserved", "unacked", "scheduled", "dead"];
 /// The servers of `petiole_queue_reachable`.
 const SERVERS: [&str; 2] = ["broker", "results"];
 
@@ -56,8 +56,8 @@ impl Metrics {
             )?,
             messages: registry.gauge(
                 "petiole_queue_messages",
-                "Messages of a TaskQueue, by their state (ready, reserved, scheduled, dead). Absent while the broker \
-                 cannot be asked.",
+                "Messages of a TaskQueue, by their state (ready, reserved, unacked, scheduled, dead). Absent while the \
+                 broker cannot be asked.",
                 &["namespace", "task_queue", "state"],
             )?,
             consumers: registry.gauge(
@@ -95,9 +95,15 @@ impl Metrics {
             }
             match &sample.broker {
                 Some(Ok((depth, _))) => {
-                    let figures = [depth.ready, depth.reserved, depth.scheduled, depth.dead];
+                    let petiole_broker::Depth { ready, reserved, unacked, scheduled, dead, .. } = *depth;
+                    let figures = [Some(ready), Some(reserved), unacked, Some(scheduled), Some(dead)];
                     for (state, figure) in STATES.iter().zip(figures) {
-                        self.messages.with_label_values(&[queue[0], queue[1], state]).set(gauge(figure));
+                        let labels = [queue[0], queue[1], state];
+                        match figure {
+                            Some(figure) => self.messages.with_label_values(&labels).set(gauge(figure)),
+                            // What is not there need not be removed.
+                            None => drop(self.messages.remove_label_values(&labels)),
+                        }
                     }
                     self.consumers.with_label_values(&queue).set(gauge(depth.consumers));
                 }

@@ -5,6 +5,7 @@
 //!      └─touched──> controllers <── leadership gained, everything listed, a broker's state changed
 //! ```
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::stream::{poll_fn, select};
@@ -26,6 +27,7 @@ use crate::drive::drive;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::pool::Guarded as WorkerPool;
+use crate::pool::celery;
 use crate::pool::scale::autoscaler::stamp;
 use crate::pool::scale::look::Look;
 use crate::queue::Guarded as TaskQueue;
@@ -155,6 +157,14 @@ pub fn start(
         .graceful_shutdown_on(stop.clone().cancelled_owned());
 
     let pools = Arc::new(pools(stores.clone(), synced.clone()));
+    let own = celery::look::Look {
+        cluster: cluster.clone(),
+        stores: stores.clone(),
+        synced: synced.clone(),
+        sampler: sampler.clone(),
+        deleted: HashMap::new(),
+    };
+    tokio::spawn(stop.clone().run_until_cancelled_owned(own.run()));
     let look = Look {
         scope: scope.clone(),
         cluster: cluster.clone(),

@@ -12,7 +12,8 @@ pub fn share(work: Work, mine: u64, all: u64) -> Work {
         let part = (u128::from(count) * u128::from(mine)).div_ceil(u128::from(all));
         u64::try_from(part).unwrap_or(count)
     };
-    Work { ready: part(work.ready), reserved: part(work.reserved), due: part(work.due) }
+    let Work { ready, reserved, unacked, due } = work;
+    Work { ready: part(ready), reserved: part(reserved), unacked: part(unacked), due: part(due) }
 }
 
 #[cfg(test)]
@@ -21,7 +22,7 @@ mod tests {
 
     #[test]
     fn two_pools_share_a_backlog_by_what_they_can_run_and_leave_nothing_out() {
-        let work = Work { ready: 100, reserved: 1, due: 0 };
+        let work = Work { ready: 100, reserved: 1, unacked: 5, due: 0 };
         let (large, small) = (share(work, 30, 40), share(work, 10, 40));
         assert_eq!((large.ready, small.ready), (75, 25));
         assert!(large.total() + small.total() >= work.total());
@@ -29,7 +30,7 @@ mod tests {
 
     #[test]
     fn a_pool_alone_has_all_of_it() {
-        let work = Work { ready: u64::MAX, reserved: 2, due: 3 };
+        let work = Work { ready: u64::MAX, reserved: 2, unacked: 1, due: 3 };
         assert_eq!(share(work, 5, 5), work);
         assert_eq!(share(work, 0, 0), work);
     }

@@ -25,8 +25,8 @@ pub fn wanted(scaling: &Scaling, work: Work, task_seconds: Option<f64>) -> Wante
 }
 
 fn sum(work: Work) -> String {
-    let Work { ready, reserved, due } = work;
-    format!("(ready {ready} + reserved {reserved} + due {due})")
+    let Work { ready, reserved, unacked, due } = work;
+    format!("(ready {ready} + reserved {reserved} + unacked {unacked} + due {due})")
 }
 
 fn messages(work: Work, each: u32) -> Wanted {
@@ -103,17 +103,23 @@ mod tests {
 
     #[test]
     fn a_pod_for_each_so_many_messages_wherever_they_are() {
-        let work = Work { ready: 120, reserved: 8, due: 3 };
+        let work = Work { ready: 120, reserved: 6, unacked: 2, due: 3 };
         let wanted = wanted(&scaling(Target::Messages(10), 4), work, None);
         assert_eq!(wanted.replicas, 14);
-        assert_eq!(wanted.formula, "ceil((ready 120 + reserved 8 + due 3) / 10 messages a pod) = 14");
+        assert_eq!(
+            wanted.formula,
+            "ceil((ready 120 + reserved 6 + unacked 2 + due 3) / 10 messages a pod) = 14"
+        );
     }
 
     #[test]
     fn one_pod_for_whatever_there_is_to_do() {
         let pods = |due| wanted(&scaling(Target::Any, 4), Work { due, ..Work::default() }, Some(9.0));
         assert_eq!((pods(0).replicas, pods(1).replicas, pods(u64::MAX).replicas), (0, 1, 1));
-        assert_eq!(pods(7).formula, "(ready 0 + reserved 0 + due 7): there is something to do, so 1");
+        assert_eq!(
+            pods(7).formula,
+            "(ready 0 + reserved 0 + unacked 0 + due 7): there is something to do, so 1"
+        );
     }
 
     #[test]
@@ -130,7 +136,7 @@ mod tests {
         assert_eq!(drained(10, 1, Some(3600.0)), 10);
         assert_eq!(drained(10, 4, Some(3600.0)), 3);
         let target = Target::Drain(Duration::from_mins(1));
-        let work = Work { ready: 4, reserved: 6, due: 0 };
+        let work = Work { ready: 4, reserved: 6, ..Work::default() };
         let formula = wanted(&scaling(target, 4), work, Some(3600.0)).formula;
         assert!(formula.ends_with("= 150, but 10 tasks fill no more than 3"), "{formula}");
     }

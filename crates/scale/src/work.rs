@@ -9,8 +9,10 @@ use jiff::Timestamp;
 pub struct Work {
     /// They wait for a worker, over all priorities.
     pub ready: u64,
-    /// Workers hold them: they run, or are next to.
+    /// Petiole's workers hold them: they run, or are next to.
     pub reserved: u64,
+    /// Celery's own workers hold them; 0 before that is known.
+    pub unacked: u64,
     /// They wait for their time, which comes so soon that a pod started now is just there for them.
     pub due: u64,
 }
@@ -18,7 +20,8 @@ pub struct Work {
 impl Work {
     /// All of them.
     pub fn total(self) -> u64 {
-        self.ready.saturating_add(self.reserved).saturating_add(self.due)
+        let held = self.reserved.saturating_add(self.unacked);
+        self.ready.saturating_add(held).saturating_add(self.due)
     }
 }
 
@@ -30,6 +33,7 @@ impl Add for Work {
         Self {
             ready: self.ready.saturating_add(other.ready),
             reserved: self.reserved.saturating_add(other.reserved),
+            unacked: self.unacked.saturating_add(other.unacked),
             due: self.due.saturating_add(other.due),
         }
     }

@@ -12,7 +12,7 @@ use petiole_scale::{Decision, History, Reason, Scaling, Seen, Work, decide};
 /// Seconds until a pod that was asked for takes tasks.
 const STARTS: i64 = 4;
 
-/// A pod is worth 30 s of work; down as a HorizontalPodAutoscaler does it unless it is told otherwise.
+/// A pod is worth 30 s of work; down as a `HorizontalPodAutoscaler` does it unless it is told otherwise.
 fn scaling() -> Scaling {
     Scaling {
         min: 0,
@@ -68,7 +68,7 @@ impl World {
             Seen::Unknown { since: self.known }
         } else {
             self.known = now;
-            let work = Work { ready: self.messages - reserved, reserved, due: 0 };
+            let work = Work { ready: self.messages - reserved, reserved, ..Work::default() };
             Seen::Work { work, task_seconds: Some(if self.stuck { 3600.0 } else { 1.0 }) }
         };
         if !self.stuck {
@@ -98,7 +98,12 @@ impl World {
 }
 
 /// Messages a second, of a load that rises and falls every 20 minutes.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 19")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "small whole numbers"
+)]
 fn wave(second: i64) -> u64 {
     let part = (second % 1200) as f64 / 1200.0;
     (10.0 - 9.0 * (part * std::f64::consts::TAU).cos()).round() as u64
@@ -107,19 +112,19 @@ fn wave(second: i64) -> u64 {
 #[test]
 fn load_that_rises_and_falls_is_followed_without_flapping() {
     let mut world = World::new();
-    let periods = 6;
     let mut longest = 0;
-    for second in 0..1200 * periods {
+    // Six times.
+    for second in 0..1200 * 6 {
         world.pass(wave(second), false);
         longest = longest.max(world.messages);
     }
     // Up once and down once in each.
-    assert!(world.turns() <= 2 * periods as usize + 1, "{} turns", world.turns());
+    assert!(world.turns() <= 2 * 6 + 1, "{} turns", world.turns());
     // Twenty a second at the most: what waits is never worth much more than the 30 s.
     assert!(longest <= 20 * 45, "{longest} messages waited");
     let fewest = world.decisions[1200..].iter().map(|one| one.replicas).min().unwrap();
     let most = world.decisions.iter().map(|one| one.replicas).max().unwrap();
-    assert!(fewest >= 1 && fewest <= 12 && (19..=30).contains(&most), "between {fewest} and {most} pods");
+    assert!((1..=12).contains(&fewest) && (19..=30).contains(&most), "between {fewest} and {most} pods");
 }
 
 #[test]

@@ -23,10 +23,15 @@
 - apiGroups: [""]
   resources: [configmaps, serviceaccounts]
   verbs: [get, list, watch, create, patch, delete]
-# How a pool's pods are; and which of them go first, in an annotation, when there are to be fewer.
+# How a pool's pods are; and which of them go first, in an annotation, when there are to be fewer. In mode Celery a pod
+# whose worker answers no more is deleted ...
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch, patch]
+  verbs: [list, watch, patch, delete]
+# ... and that a worker takes tasks is said in a condition of its pod.
+- apiGroups: [""]
+  resources: [pods/status]
+  verbs: [patch]
 # Those of others are looked for, too: one that scales a pool in a way that cannot work is named. Which it is, its spec says.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Checked, MANY, Subject, message, publish, queue, settlement, worker};
+use super::{Checked, EMPTY, MANY, Subject, message, publish, queue, settlement, worker};
 use crate::{Depth, Disposition, Load, SOON};
 
 pub async fn messages_are_counted_where_they_stand(subject: &dyn Subject) -> Checked {
@@ -24,9 +24,9 @@ pub async fn messages_are_counted_where_they_stand(subject: &dyn Subject) -> Che
     a.consumer.settle(&batch).await?;
     let depths = subject.inspector().depths(&[queue("print"), queue("mail"), queue("none")]).await?;
     let expected = [
-        Depth { ready: 1, consumers: 2, ..Depth::default() },
-        Depth { ready: 2, reserved: 1, scheduled: 1, due: 0, dead: 1, consumers: 2 },
-        Depth::default(),
+        Depth { ready: 1, consumers: 2, ..EMPTY },
+        Depth { ready: 2, reserved: 1, scheduled: 1, dead: 1, consumers: 2, ..EMPTY },
+        EMPTY,
     ];
     assert_eq!(depths, expected);
     assert!(subject.inspector().depths(&[]).await?.is_empty());
@@ -66,6 +66,30 @@ pub async fn what_is_due_soon_is_counted_apart(subject: &dyn Subject) -> Checked
     a.consumer.settle(&batch).await?;
     let depth = subject.inspector().depths(&[queue("mail")]).await?[0];
     assert_eq!((depth.ready, depth.scheduled, depth.due), (1, 2, 1));
+    Ok(())
+}
+
+pub async fn what_celerys_workers_hold_is_counted_by_queue(subject: &dyn Subject) -> Checked {
+    let a = worker(subject, "a").await?;
+    publish(subject, &["1"]).await?;
+    a.consumer.receive(MANY).await?;
+    let many = 300;
+    for number in 0..many {
+        subject.celery_holds(&queue("mail"), &message(&format!("mail-{number}"), 0)).await?;
+    }
+    let large = message("large", 0).replace("W1tdLCB7fSwge31d", &"W".repeat(1 << 20));
+    subject.celery_holds(&queue("print"), &large).await?;
+    let (inspector, queues) = (subject.inspector(), [queue("mail"), queue("print"), queue("none")]);
+    let mut depths = inspector.depths(&queues).await?;
+    let mut questions = 1;
+    while depths[0].unacked.is_none() {
+        assert!(questions < MANY, "it is never counted");
+        depths = inspector.depths(&queues).await?;
+        questions += 1;
+    }
+    let unacked: Vec<_> = depths.iter().map(|depth| depth.unacked).collect();
+    assert_eq!(unacked, [Some(many), Some(1), Some(0)]);
+    assert_eq!(depths[0].reserved, 1);
     Ok(())
 }
 

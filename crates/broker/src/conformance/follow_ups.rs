@@ -9,8 +9,8 @@ use petiole_protocol::envelope::Envelope;
 use petiole_results::chord::{CLAIM, ChordStart};
 
 use super::{
-    Checked, MANY, Member, Subject, ids, ids_of, message, part, publish, queue, record, send, settlement,
-    worker,
+    Checked, EMPTY, MANY, Member, Subject, ids, ids_of, message, part, publish, queue, record, send,
+    settlement, worker,
 };
 use crate::dead_letter::DEAD_LETTER;
 use crate::exchange::Binding;
@@ -244,7 +244,7 @@ pub async fn a_message_that_cannot_be_made_a_retry_is_given_up(subject: &dyn Sub
     let until = subject.now().await?;
     let retry = settlement(&held[0], Disposition::Retry { until, retries: 1, body: None });
     assert_eq!(a.consumer.settle(&[retry]).await?, [Settled::Done]);
-    let depth = Depth { dead: 1, consumers: 1, ..Depth::default() };
+    let depth = Depth { dead: 1, consumers: 1, ..EMPTY };
     assert_eq!(subject.inspector().depths(&[queue("mail")]).await?, [depth]);
     let dead = Envelope::from_redis(subject.waiting("mail.dead", 0).await?[0].as_bytes())?;
     assert!(dead.headers.get(DEAD_LETTER).is_some_and(|why| why.contains("NotRetried")));

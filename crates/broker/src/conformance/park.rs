@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    Checked, MANY, Member, Subject, id_of, ids, ids_of, message, publish, queue, settlement, worker,
+    Checked, EMPTY, MANY, Member, Subject, id_of, ids, ids_of, message, publish, queue, settlement, worker,
 };
 use crate::{BrokerError, Delivery, Depth, Disposition, Settled};
 
@@ -23,7 +23,7 @@ pub async fn a_parked_message_comes_back_at_its_time(subject: &dyn Subject) -> C
     assert_eq!(a.consumer.settle(&[settlement(&taken[0], Disposition::Park(far))]).await?, [Settled::Done]);
     assert!(a.consumer.receive(MANY).await?.is_empty());
     let depths = subject.inspector().depths(&[queue("mail")]).await?;
-    assert_eq!(depths, [Depth { scheduled: 1, consumers: 1, ..Depth::default() }]);
+    assert_eq!(depths, [Depth { scheduled: 1, consumers: 1, ..EMPTY }]);
 
     publish(subject, &["2"]).await?;
     let taken = a.consumer.receive(MANY).await?;

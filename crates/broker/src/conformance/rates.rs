@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    Checked, MANY, Member, Subject, all_redelivered, ids, ids_of, known, message, publish, queue, settlement,
+    Checked, EMPTY, MANY, Member, Subject, all_redelivered, ids, ids_of, known, message, publish, queue,
+    settlement,
 };
 use crate::{BrokerError, Delivery, Depth, Disposition, Intake, OVERDUE, Settled, Start, Turn, Worker};
 
@@ -56,7 +57,7 @@ pub async fn a_task_starts_as_often_as_its_limit_allows(subject: &dyn Subject) -
     assert_eq!(a.rates.start(&asked).await?, [Turn::Now, Turn::Later, Turn::Later, Turn::Now]);
     assert!(a.consumer.receive(MANY).await?.is_empty());
     let depths = subject.inspector().depths(&[queue("mail")]).await?;
-    assert_eq!(depths, [Depth { scheduled: 2, reserved: 1, consumers: 1, ..Depth::default() }]);
+    assert_eq!(depths, [Depth { scheduled: 2, reserved: 1, consumers: 1, ..EMPTY }]);
     // They are listed by about when they start.
     let parked = a.parking.parked(0, 0, MANY).await?;
     assert!(parked[1].due > subject.now().await? + HOUR);

@@ -4,13 +4,14 @@
 #![expect(missing_docs, reason = "the names of the checks say it")]
 
 use super::{
-    Checked, MANY, Subject, all_redelivered, ids, ids_of, message, publish, queue, record, settlement, worker,
+    Checked, EMPTY, MANY, Subject, all_redelivered, ids, ids_of, message, publish, queue, record, settlement,
+    worker,
 };
 use crate::dead_letter::DEAD_LETTER;
 use crate::{Depth, Disposition, Settled};
 use petiole_protocol::envelope::Envelope;
 
-const IDLE: Depth = Depth { ready: 0, reserved: 0, scheduled: 0, due: 0, dead: 0, consumers: 1 };
+const IDLE: Depth = Depth { consumers: 1, ..EMPTY };
 
 async fn depth(subject: &dyn Subject) -> Checked<Depth> {
     Ok(subject.inspector().depths(&[queue("mail")]).await?[0])

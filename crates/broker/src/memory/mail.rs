@@ -20,6 +20,18 @@ struct Listener {
     heard: VecDeque<Vec<u8>>,
 }
 
+impl Listener {
+    /// A routing key may end in `*`.
+    fn listens_to(&self, said: &Address) -> bool {
+        let key = &self.to.routing_key;
+        let fits = match key.strip_suffix('*') {
+            Some(head) => said.routing_key.starts_with(head),
+            None => said.routing_key == *key,
+        };
+        fits && said.exchange == self.to.exchange
+    }
+}
+
 impl Mail {
     pub(super) fn listen(&mut self, to: Address) -> u64 {
         self.last += 1;
@@ -32,9 +44,16 @@ impl Mail {
         self.listeners.get_mut(&listener).map(|listener| listener.heard.pop_front()).ok_or(())
     }
 
+    /// All that this listener has heard, at most so many; fails when it is none any more.
+    pub(super) fn hear_all(&mut self, listener: u64, most: usize) -> Result<Vec<Vec<u8>>, ()> {
+        let listener = self.listeners.get_mut(&listener).ok_or(())?;
+        let most = most.min(listener.heard.len());
+        Ok(listener.heard.drain(..most).collect())
+    }
+
     /// Says something, and how many have heard it.
     pub(super) fn say(&mut self, to: &Address, raw: &[u8]) -> u64 {
-        let listeners = self.listeners.values_mut().filter(|listener| listener.to == *to);
+        let listeners = self.listeners.values_mut().filter(|listener| listener.listens_to(to));
         listeners.map(|listener| listener.heard.push_back(raw.to_vec())).count() as u64
     }
 

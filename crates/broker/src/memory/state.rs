@@ -32,6 +32,10 @@ pub(super) struct State {
     /// Something was put into a list since this was last asked.
     pushed: bool,
     pub(super) mail: Mail,
+    /// By queue, how many messages Celery's workers hold.
+    pub(super) unacked: HashMap<String, u64>,
+    /// Who listens to Celery's own workers.
+    pub(super) ear: Option<u64>,
     pub(super) revoked: Kept<String>,
     pub(super) revoked_stamps: Kept<(String, String)>,
 }
@@ -331,6 +335,7 @@ impl State {
             scheduled: (parked.map_or(0, BTreeMap::len) - due) as u64,
             due: parked.map_or(0, |parked| parked.range((now + 1, 0)..(soon + 1, 0)).count()) as u64,
             dead,
+            unacked: Some(self.unacked.get(&queue.name).copied().unwrap_or_default()),
             ..Depth::default()
         };
         for lease in self.leases.values() {

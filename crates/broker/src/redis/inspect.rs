@@ -1,14 +1,17 @@
 //! What the operator sees and does: depths, workers, their end, hazards.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use petiole_results::redis::Connection;
 
 use super::keys::{Keys, SCHEMA};
 use super::lease::known_schema;
+use super::remote::{Ear, Heard};
 use super::scripts::{DEPTHS, END, LOADS, WISH};
+use super::unacked::{Found, Unacked};
 use super::unknown::Unknown;
 use super::{Endpoint, Timeouts, during, give_up, milliseconds, restore};
 use crate::lost::End;
@@ -21,14 +24,36 @@ const BATCH: usize = 64;
 /// What the operator sees and does on Redis.
 #[derive(Debug)]
 pub struct RedisInspector {
-    connection: Connection,
-    keys: Keys,
+    pub(super) connection: Connection,
+    pub(super) keys: Keys,
+    /// For what Celery's own workers say (`remote.rs`).
+    pub(super) ear: Ear,
+    unacked: Unacked,
 }
 
 impl RedisInspector {
     /// An inspector of this broker. It connects when it is first used.
     pub fn new(broker: Endpoint, timeouts: Timeouts) -> Self {
-        Self { keys: Keys::new(broker.key_prefix()), connection: Connection::new(broker, timeouts) }
+        let (keys, heard) = (Keys::new(broker.key_prefix()), Arc::new(Heard::default()));
+        let ear = Ear::new(heard.clone());
+        let connection =
+            Connection::new(broker, timeouts).with_pushes(Arc::new(move |push| heard.hear(push)));
+        Self { connection, keys, ear, unacked: Unacked::default() }
+    }
+
+    /// Goes on counting what Celery's workers hold, when it is time to.
+    async fn count_unacked(&self) {
+        let Some((number, step)) = self.unacked.step(&self.keys, Instant::now()) else { return };
+        match self.connection.run::<Found>(step).await {
+            Ok(found) => self.unacked.found(number, found, Instant::now()),
+            Err(error) if error.is_refusal() => {
+                if self.unacked.refused() {
+                    tracing::warn!(%error, "what Celery's workers hold cannot be counted");
+                }
+            }
+            // The next question takes the same step. That the broker is away is said by what is asked with it.
+            Err(error) => tracing::debug!(%error, "what Celery's workers hold could not be counted"),
+        }
     }
 
     async fn info(&self, section: &str) -> Result<HashMap<String, String>, BrokerError> {
@@ -111,17 +136,20 @@ impl Inspector for RedisInspector {
                 call
             })
             .collect();
-        let counted: Vec<Vec<(u64, u64, u64, u64, u64, u64)>> =
-            self.connection.run_all(&calls).await.map_err(during("count messages"))?;
-        let depth = |(ready, reserved, scheduled, due, dead, consumers)| Depth {
+        // Both are on their way before either is answered. They are not one pipeline, so that a server that refuses the one
+        // still counts the other.
+        let (counted, ()) = tokio::join!(self.connection.run_all(&calls), self.count_unacked());
+        let counted: Vec<Vec<(u64, u64, u64, u64, u64, u64)>> = counted.map_err(during("count messages"))?;
+        let depth = |((ready, reserved, scheduled, due, dead, consumers), queue): (_, &QueueName)| Depth {
             ready,
             reserved,
+            unacked: self.unacked.of(&queue.name),
             scheduled,
             due,
             dead,
             consumers,
         };
-        Ok(counted.into_iter().flatten().map(depth).collect())
+        Ok(counted.into_iter().flatten().zip(queues).map(depth).collect())
     }
 
     async fn workers(&self) -> Result<Vec<Worker>, BrokerError> {

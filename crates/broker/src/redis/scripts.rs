@@ -29,8 +29,10 @@ script!(RETURN_DUE, "Puts parked messages back.", "lease.lua", "due.lua", "retur
 script!(GIVE_UP, "Gives a queue's parked messages back.", "lease.lua", "due.lua", "line.lua", "give_up.lua");
 script!(ABANDONED, "Puts messages of Celery's workers back.", "abandoned.lua");
 script!(DEPTHS, "Counts what stands in queues.", "lease.lua", "depths.lua");
+script!(UNACKED, "Looks for what Celery's workers hold.", "unacked.lua");
 script!(BIND_EXPIRING, "Binds a queue that expires.", "lease.lua", "bind_expiring.lua");
 script!(REPLY, "Answers a request.", "reply.lua");
+script!(TAKE_ANSWERS, "Takes answers to requests of our own.", "take_answers.lua");
 script!(REVOKE, "Revokes tasks.", "lease.lua", "revoke.lua");
 script!(PARKED, "Lists parked messages.", "parked.lua");
 script!(UNPARK, "Takes parked messages.", "lease.lua", "unpark.lua");

@@ -68,6 +68,11 @@ impl Subject for Memory {
         Ok(())
     }
 
+    async fn celery_holds(&self, queue: &QueueName, _: &str) -> Checked {
+        self.broker.celery_holds(queue);
+        Ok(())
+    }
+
     async fn waiting(&self, queue: &str, step: u8) -> Checked<Vec<String>> {
         let waiting = self.broker.waiting(queue, step).into_iter().map(String::from_utf8);
         Ok(waiting.collect::<Result<_, _>>()?)

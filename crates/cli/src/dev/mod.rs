@@ -22,7 +22,7 @@ use petiole_api::connection::{Broker, Results, SecretKeyRef};
 use petiole_api::task_queue::{TaskQueue, TaskQueueSpec};
 use petiole_api::worker_pool::WorkerPool;
 use petiole_operator::pool::build::config;
-use petiole_operator::pool::validate::validate;
+use petiole_operator::pool::validate::{Workers, validate};
 use petiole_operator::secrets::Keys;
 use petiole_process::shutdown::{self, ListenError};
 use tokio::task::JoinSet;
@@ -72,6 +72,11 @@ pub enum DevError {
         /// What to write instead.
         message: String,
     },
+    /// A pool's image runs its own worker.
+    #[error(
+        "WorkerPool {0} has mode Celery: start its worker by hand with the options of spec.celery, and leave the pool out"
+    )]
+    OwnWorker(String),
     /// A Secret is named that stands in no file.
     #[error(
         "Secret {name} with the key {key} stands in none of the files: add it (stringData), or write --broker"
@@ -248,12 +253,15 @@ fn pool_file(
             reason: refusal.reason.to_owned(),
             message: refusal.message,
         })?;
+    let Workers::Ours(mode) = &validated.workers else {
+        return Err(DevError::OwnWorker(name.to_owned()));
+    };
     let named = RefCell::new(Vec::new());
     let path = |key: &SecretKeyRef| {
         named.borrow_mut().push(key.clone());
         secret_path(folder, key)
     };
-    let file = config(&validated, &path, &|secret| secret_folder(folder, &secret.name));
+    let file = config(&validated, mode, &path, &|secret| secret_folder(folder, &secret.name));
     for SecretKeyRef { name, key } in named.into_inner() {
         if !resources.secrets.get(&name).is_some_and(|keys| keys.contains_key(&key)) {
             return Err(DevError::NoSecret { name, key });

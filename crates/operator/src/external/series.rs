@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use petiole_api::{TaskQueue, WorkerPool};
 use petiole_broker::Depth;
+use petiole_scale::Work;
 
 use crate::pool::scale::signal;
 use crate::sampler::QueueKey;
@@ -27,8 +28,11 @@ pub const WORKER_POOL: &str = "worker_pool";
 pub const TASK_QUEUE: &str = "task_queue";
 /// Label: the queue's name on its broker.
 pub const QUEUE: &str = "queue";
-/// Label: `ready`, `reserved` or `due`. Without it an autoscaler adds them up, which is what is to be done.
+/// Label: `ready`, `reserved`, `unacked` or `due`. Without it an autoscaler adds them up, which is what is to be done.
 pub const STATE: &str = "state";
+
+/// How many states there are.
+const STATES: usize = 4;
 
 /// One figure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,23 +61,33 @@ pub fn series(
     }
 }
 
-fn of_queue(queue: &TaskQueue, latest: impl Fn(&QueueKey) -> Option<Sample>, now: Timestamp) -> [Series; 3] {
+fn of_queue(
+    queue: &TaskQueue,
+    latest: impl Fn(&QueueKey) -> Option<Sample>,
+    now: Timestamp,
+) -> [Series; STATES] {
     let key = crate::queue::key(queue);
     let depth = signal::depth(&key.name, latest(&key), now);
     let figures = depth
-        .map(|(Depth { ready, reserved, due, .. }, at)| ([ready, reserved, due], at))
+        .map(|(Depth { ready, reserved, unacked, due, .. }, at)| {
+            ([ready, reserved, unacked.unwrap_or_default(), due], at)
+        })
         .map_err(signal::Unknown::said);
     by_state(&[(TASK_QUEUE, &key.name), (QUEUE, &queue.queue())], &figures)
 }
 
-fn of_pool(pool: &WorkerPool, work: signal::Known) -> [Series; 3] {
-    let figures =
-        work.map(|(work, at)| ([work.ready, work.reserved, work.due], at)).map_err(signal::Unknown::said);
+fn of_pool(pool: &WorkerPool, work: signal::Known) -> [Series; STATES] {
+    let figures = work
+        .map(|(Work { ready, reserved, unacked, due }, at)| ([ready, reserved, unacked, due], at))
+        .map_err(signal::Unknown::said);
     by_state(&[(WORKER_POOL, &pool.name_any())], &figures)
 }
 
-fn by_state(labels: &[(&str, &str)], figures: &Result<([u64; 3], Timestamp), String>) -> [Series; 3] {
-    let states = ["ready", "reserved", "due"];
+fn by_state(
+    labels: &[(&str, &str)],
+    figures: &Result<([u64; STATES], Timestamp), String>,
+) -> [Series; STATES] {
+    let states = ["ready", "reserved", "unacked", "due"];
     std::array::from_fn(|index| {
         let state = [(STATE, states[index])];
         Series {
@@ -101,7 +115,15 @@ mod tests {
     }
 
     fn holds(ready: u64, second: i64) -> Sample {
-        let depth = Depth { ready, reserved: 2, due: 1, scheduled: 50, dead: 9, ..Depth::default() };
+        let depth = Depth {
+            ready,
+            reserved: 2,
+            unacked: Some(3),
+            due: 1,
+            scheduled: 50,
+            dead: 9,
+            ..Depth::default()
+        };
         Sample { broker: Some(Ok((depth, at(second)))), ..Sample::default() }
     }
 
@@ -118,7 +140,10 @@ mod tests {
     fn a_queue_is_known_by_both_of_its_names_and_counts_what_is_to_be_done() {
         let queue = queue_with("thumbnails", json!({ "queue": "celery" }));
         let all = series(QUEUE_WORK, &[&queue], &[], |_| Some(holds(7, 1)), at(2)).unwrap();
-        assert_eq!(figures(&all), [("ready", Ok(7)), ("reserved", Ok(2)), ("due", Ok(1))]);
+        assert_eq!(
+            figures(&all),
+            [("ready", Ok(7)), ("reserved", Ok(2)), ("unacked", Ok(3)), ("due", Ok(1))]
+        );
         assert_eq!((&*all[0].labels[TASK_QUEUE], &*all[0].labels[QUEUE]), ("thumbnails", "celery"));
         assert_eq!(all[0].value.as_ref().unwrap().1, at(1));
     }
@@ -135,9 +160,9 @@ mod tests {
         let (large, small) = (scaled("large", &["a", "b"], 30), scaled("small", &["a"], 10));
         let latest = |key: &QueueKey| Some(if key.name == "a" { holds(40, 1) } else { holds(5, 0) });
         let all = series(POOL_WORK, &[], &[&large, &small], latest, at(2)).unwrap();
-        assert_eq!(figures(&all[..3])[0], ("ready", Ok(30 + 5)));
-        assert_eq!(figures(&all[3..])[0], ("ready", Ok(10)));
-        assert_eq!(all[3].labels[WORKER_POOL], "small");
+        assert_eq!(figures(&all[..4])[0], ("ready", Ok(30 + 5)));
+        assert_eq!(figures(&all[4..])[0], ("ready", Ok(10)));
+        assert_eq!(all[4].labels[WORKER_POOL], "small");
         assert_eq!(all[0].value.as_ref().unwrap().1, at(0), "the oldest of what was added up");
     }
 

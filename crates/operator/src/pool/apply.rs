@@ -64,8 +64,10 @@ pub(super) async fn apply(
     if let Some(service_account) = service_account {
         target.put::<ServiceAccount, _>(service_account, live.service_account.as_deref()).await?;
     }
-    let live_map = live.config_maps.iter().find(|map| map.name_any() == config_map.name);
-    target.put::<ConfigMap, _>(config_map, live_map.map(AsRef::as_ref)).await?;
+    if let Some(config_map) = config_map {
+        let live_map = live.config_maps.iter().find(|map| map.name_any() == config_map.name);
+        target.put::<ConfigMap, _>(config_map, live_map.map(AsRef::as_ref)).await?;
+    }
     target.put::<PodDisruptionBudget, _>(budget, live.budget.as_deref()).await?;
     target.mark(marks).await.map_err(NotApplied::Failed)?;
     let put = target.put::<Deployment, _>(deployment, live.deployment.as_deref()).await;

@@ -9,9 +9,11 @@
 //!
 //! [`paths`] is where things stand in a pod. [`memory`] is why a second look at an unchanged pool makes no call.
 //! [`kills`] finds what is worth an event though no condition changes with it, [`foreign`] who else scales the pool.
+//! [`celery`] looks after pods whose image runs its own worker.
 
 mod apply;
 pub mod build;
+pub mod celery;
 pub(crate) mod foreign;
 pub mod kills;
 pub mod memory;
@@ -32,6 +34,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use petiole_api::conditions::reasons;
+use petiole_api::worker_pool::Mode;
 use petiole_api::{WorkerPool, WorkerPoolStatus};
 use petiole_broker::Report;
 use petiole_process::log::Chain;
@@ -178,7 +181,7 @@ pub async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Acti
     let change = status::change(pool.status.as_ref(), &status);
     if let Some(wait) = context.pace.due(&key, change) {
         if !wait.is_zero() {
-            return Ok(Action::requeue(wait.min(again(&outcome))));
+            return Ok(Action::requeue(wait.min(again(pool, &outcome, &observed.live))));
         }
         context.pace.turn(&key).await;
         let written = context.cluster.write_status::<WorkerPool>(&key.0, &key.1, &status);
@@ -192,14 +195,17 @@ pub async fn reconcile(pool: Arc<Guarded>, context: Arc<Context>) -> Result<Acti
         Err(refusal) if refusal.reason == reasons::NAME_TAKEN => Action::requeue(NAME_TAKEN_AGAIN),
         // Nor are Secrets.
         Err(_) if observed.certificates.is_some() => Action::requeue(AGE_REFUSED),
-        _ => Action::requeue(again(&outcome)),
+        _ => Action::requeue(again(pool, &outcome, &observed.live)),
     })
 }
 
 /// When a pool is looked at again in any case.
-fn again(outcome: &Result<apply::Applied, Refusal>) -> Duration {
+fn again(pool: &WorkerPool, outcome: &Result<apply::Applied, Refusal>, live: &observe::Live) -> Duration {
     match outcome {
         Ok(applied) if applied.drain_goes_on => DRAINING,
+        _ if pool.spec.mode == Mode::Celery => {
+            celery::silent::due(&live.pods, Timestamp::now()).map_or(REPAIR, |due| due.min(REPAIR))
+        }
         _ => REPAIR,
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn orphans(desired: &Desired, live: &Live, deployment: &Deployment, o
         .filter(|pod| !has_ended(pod))
         .filter_map(|pod| pod.annotations().get(names::CONFIG))
         .map(String::as_str)
-        .chain([config_map.name.as_str()])
+        .chain(config_map.iter().map(|map| map.name.as_str()))
         .collect();
     let maps = live
         .config_maps

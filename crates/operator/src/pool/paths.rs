@@ -41,6 +41,11 @@ pub const WORKER_IN_IMAGE: &str = "/petiole-worker";
 /// The runner, in the worker's image.
 pub const RUNNER_IN_IMAGE: &str = "/petiole-runner";
 
+/// Environment variable: the pod's name.
+pub const POD_NAME: &str = "POD_NAME";
+/// The node name of a pod's worker, as a value of an environment variable or an argument.
+pub const NODE_NAME: &str = "celery@$(POD_NAME)";
+
 /// Where a Secret's key stands below [`SECRETS_FOLDER`].
 pub fn of_secret_key(key: &SecretKeyRef) -> String {
     format!("{}/{}", key.name, key.key)

@@ -5,9 +5,11 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, ResourceExt};
 use petiole_api::conditions::{self, DEGRADED, Fact, PROGRESSING, READY, SCALING_ACTIVE, Status, reasons};
+use petiole_api::worker_pool::Mode;
 use petiole_api::{WorkerPool, WorkerPoolStatus, names};
 
 use super::apply::Applied;
+use super::celery;
 use super::foreign;
 use super::observe::Live;
 use super::orphans::is_rolled_out;
@@ -64,7 +66,8 @@ pub(super) fn status(
         autoscaler.active(pool.spec.replicas, &seen)
     });
     let owner = pool.meta().uid.as_deref().unwrap_or_default();
-    let foreign = foreign::scaler(pool, live, owner);
+    let foreign = foreign::scaler(pool, live, owner).map(|foreign| bad(foreign.reason, foreign.message));
+    let also = silent(pool, live, now).or(foreign);
     let wanted = match outcome {
         Ok(applied) => applied.replicas,
         Err(_) if scaling.is_some() => deployment.and_then(wanted_of).unwrap_or_default(),
@@ -82,7 +85,7 @@ pub(super) fn status(
         draining_replicas: outcome.as_ref().map_or(0, |applied| applied.draining),
         selector: Some(format!("{}={}", names::POOL, pool.name_any())),
         worker_image: match outcome {
-            Ok(_) => Some(worker_image.to_owned()),
+            Ok(_) => (pool.spec.mode != Mode::Celery).then(|| worker_image.to_owned()),
             Err(_) => before.worker_image,
         },
         // Who has only just begun to lead has decided nothing yet: what was said before stands.
@@ -92,7 +95,7 @@ pub(super) fn status(
         last_scaled: latest.and_then(said::scaled).or(before.last_scaled),
         conditions: conditions::keep(
             &before.conditions,
-            facts(wanted, outcome.as_ref().err(), deployment, live, foreign)
+            facts(wanted, outcome.as_ref().err(), deployment, live, also)
                 .into_iter()
                 .chain(by_kubernetes)
                 .chain(scaling.as_ref().filter(|_| stood.is_none()).map(|one| said::active(one, latest)))
@@ -111,16 +114,13 @@ fn facts(
     refusal: Option<&Refusal>,
     deployment: Option<&Deployment>,
     live: &Live,
-    foreign: Option<Refusal>,
+    also: Option<Finding>,
 ) -> Vec<Fact> {
     let degraded = match refusal {
         Some(refusal) => bad(refusal.reason, refusal.message.clone()),
-        None => pods_refused(deployment)
-            .or_else(|| pods_failing(live))
-            .or_else(|| foreign.map(|foreign| bad(foreign.reason, foreign.message)))
-            .unwrap_or_else(|| {
-                (Status::False, reasons::AS_WANTED, "the pods are as they are wanted".to_owned())
-            }),
+        None => pods_refused(deployment).or_else(|| pods_failing(live)).or(also).unwrap_or_else(|| {
+            (Status::False, reasons::AS_WANTED, "the pods are as they are wanted".to_owned())
+        }),
     };
     let progressing = progressing(wanted, deployment);
     let ready = ready(wanted, refusal, &degraded, deployment);
@@ -157,6 +157,13 @@ fn pod_failing(pod: &Pod) -> Option<Finding> {
         let message = format!("container {} of pod {}: {reason}: {says}", container.name, pod.name_any());
         Some(bad(reasons::PODS_FAILING, message))
     })
+}
+
+/// The workers are the image's own, and none is heard.
+fn silent(pool: &WorkerPool, live: &Live, now: Timestamp) -> Option<Finding> {
+    let queue = pool.spec.queues.first().filter(|_| pool.spec.mode == Mode::Celery)?;
+    celery::silent::silent(&live.pods, &queue.task_queue, now)
+        .map(|message| bad(reasons::WORKERS_SILENT, message))
 }
 
 fn progressing(wanted: i32, deployment: Option<&Deployment>) -> Finding {

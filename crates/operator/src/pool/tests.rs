@@ -1,6 +1,7 @@
 //! The five steps together, with an API server in memory.
 
 mod autoscaler;
+mod celery;
 mod certificates;
 mod scaling;
 

@@ -3,6 +3,7 @@
 //! What the schema's rules say of one object is not said again here, except where going on without it would build
 //! something that cannot run.
 
+mod celery;
 mod certificates;
 mod queues;
 
@@ -16,8 +17,9 @@ use petiole_api::duration::Duration;
 use petiole_api::names;
 use petiole_api::retry::{Backoff, Retry};
 use petiole_api::signing::Signing;
+use petiole_api::task::{self, Acks, ResultForm};
 use petiole_api::template::{PodTemplate, TemplateContainer, TemplateSpec};
-use petiole_api::worker_pool::{Acks, Mode, QueueOrder, ResultForm};
+use petiole_api::worker_pool::{Mode, QueueOrder};
 use petiole_api::{TaskQueue, WorkerPool, worker_pool};
 use petiole_contract::exec;
 use petiole_contract::pool::{Limits, Order, Queue, RetryPolicy, Route, Task};
@@ -25,6 +27,7 @@ use petiole_contract::template::Template;
 use petiole_protocol::control::Pattern;
 use petiole_scale::Scaling;
 
+pub use self::celery::Celery;
 use super::scale::autoscaler::Autoscaler;
 use super::{paths, scale};
 use crate::refusal::Refusal;
@@ -48,8 +51,8 @@ pub struct Validated {
     pub autoscaler: Option<Autoscaler>,
     /// How many tasks a pod runs at the same time.
     pub concurrency: u32,
-    /// How tasks run.
-    pub mode: petiole_contract::pool::Mode,
+    /// What runs its tasks.
+    pub workers: Workers,
     /// The broker that all its queues are on.
     pub broker: Broker,
     /// The store that all its queues have.
@@ -81,6 +84,15 @@ pub struct Validated {
     pub grace_seconds: u64,
 }
 
+/// What runs the tasks of a pool.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Workers {
+    /// Our worker, in this mode.
+    Ours(petiole_contract::pool::Mode),
+    /// The image's own.
+    Celery(Celery),
+}
+
 /// Decides whether a pool can be built. `queues` are the `TaskQueue`s of its namespace that are there, by name.
 pub fn validate(pool: &WorkerPool, queues: &BTreeMap<String, TaskQueue>) -> Result<Validated, Refusal> {
     let queues = queues::resolve(pool, queues)?;
@@ -104,7 +116,7 @@ pub fn validate(pool: &WorkerPool, queues: &BTreeMap<String, TaskQueue>) -> Resu
         scaling: scale::spec::scaling(pool)?,
         autoscaler: scale::spec::autoscaler(pool)?,
         concurrency: pool.spec.concurrency,
-        mode: mode(pool)?,
+        workers: workers(pool, &queues)?,
         broker,
         results,
         first_task_queue,
@@ -125,16 +137,17 @@ pub fn validate(pool: &WorkerPool, queues: &BTreeMap<String, TaskQueue>) -> Resu
     })
 }
 
-fn mode(pool: &WorkerPool) -> Result<petiole_contract::pool::Mode, Refusal> {
+fn workers(pool: &WorkerPool, queues: &[Queue]) -> Result<Workers, Refusal> {
     match (pool.spec.mode, &pool.spec.serve) {
-        (Mode::Exec, _) => Ok(petiole_contract::pool::Mode::Exec),
+        (Mode::Exec, _) => Ok(Workers::Ours(petiole_contract::pool::Mode::Exec)),
         (Mode::Serve, Some(serve)) => {
-            Ok(petiole_contract::pool::Mode::Serve { command: serve.command.clone() })
+            Ok(Workers::Ours(petiole_contract::pool::Mode::Serve { command: serve.command.clone() }))
         }
         (Mode::Serve, None) => Err(Refusal::new(
             reasons::TASK_REFUSED,
             "mode Serve needs serve.command: the program that takes one task after another",
         )),
+        (Mode::Celery, _) => celery::celery(pool, queues).map(Workers::Celery),
     }
 }
 
@@ -142,11 +155,11 @@ fn tasks(pool: &WorkerPool) -> Result<BTreeMap<String, Task>, Refusal> {
     pool.spec.tasks.iter().map(|task| Ok((task.name.clone(), self::task(pool.spec.mode, task)?))).collect()
 }
 
-fn task(mode: Mode, task: &worker_pool::Task) -> Result<Task, Refusal> {
+fn task(mode: Mode, task: &task::Task) -> Result<Task, Refusal> {
     let command = match mode {
         Mode::Exec => command(task)
             .map_err(|why| Refusal::new(reasons::TASK_REFUSED, format!("task {}: {why}", task.name)))?,
-        Mode::Serve => Vec::new(),
+        Mode::Serve | Mode::Celery => Vec::new(),
     };
     Ok(Task {
         command,
@@ -198,7 +211,7 @@ fn routes(pool: &WorkerPool) -> Result<Vec<Route>, Refusal> {
     pool.spec.routes.iter().map(route).collect()
 }
 
-fn command(task: &worker_pool::Task) -> Result<Vec<String>, String> {
+fn command(task: &task::Task) -> Result<Vec<String>, String> {
     let command = task.command.as_deref().unwrap_or_default();
     for (index, argument) in command.iter().enumerate() {
         Template::parse(argument).map_err(|error| format!("command[{index}], {error}"))?;
@@ -244,8 +257,14 @@ fn grace_seconds(
         Some(hard) => vec![Some(hard)],
         None => of_queues().collect(),
     };
-    // In mode Serve a task that is not listed runs by its queue's limits; in mode Exec it does not run.
-    let unlisted = of_queues().filter(|_| pool.spec.mode == Mode::Serve);
+    let unlisted = match pool.spec.mode {
+        // A task that is not listed does not run.
+        Mode::Exec => Vec::new(),
+        // It runs by its queue's limits.
+        Mode::Serve => of_queues().collect(),
+        // A worker of Celery's has one limit for all queues.
+        Mode::Celery => vec![defaults.hard],
+    };
     let mut longest = std::time::Duration::ZERO;
     for hard in tasks.values().flat_map(of_task).chain(unlisted) {
         let hard =
@@ -279,6 +298,9 @@ fn template(pool: &WorkerPool) -> Result<PodTemplate, Refusal> {
     }
     if named(task.rest.get("env"), "name", &|name| name == petiole_contract::serve::SOCKET) {
         return refuse("PETIOLE_SOCKET is set by Petiole: leave it out of the container task's env");
+    }
+    if pool.spec.mode == Mode::Celery {
+        celery::check(task)?;
     }
     Ok(template)
 }

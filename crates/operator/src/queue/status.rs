@@ -42,10 +42,11 @@ pub(super) fn status(
 
 fn with_figures(status: TaskQueueStatus, depth: &Depth, at: Timestamp) -> TaskQueueStatus {
     let figure = |figure: u64| Some(i64::try_from(figure).unwrap_or(i64::MAX));
-    let Depth { ready, reserved, scheduled, due: _, dead, consumers } = *depth;
+    let Depth { ready, reserved, unacked, scheduled, due: _, dead, consumers } = *depth;
     TaskQueueStatus {
         ready: figure(ready),
         reserved: figure(reserved),
+        unacked: unacked.and_then(figure),
         scheduled: figure(scheduled),
         dead: figure(dead),
         consumers: figure(consumers),
@@ -115,7 +116,10 @@ fn safe<'a>(hazards: impl Iterator<Item = &'a Hazard>, asked: bool) -> Fact {
 
 /// Whether there is work.
 fn is_busy(status: &TaskQueueStatus) -> bool {
-    [status.ready, status.reserved, status.scheduled].into_iter().flatten().any(|figure| figure > 0)
+    [status.ready, status.reserved, status.unacked, status.scheduled]
+        .into_iter()
+        .flatten()
+        .any(|figure| figure > 0)
 }
 
 /// What a write of `new` would change. That figures were read again is no change.

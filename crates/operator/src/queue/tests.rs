@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use http::StatusCode;
 use std::time::Duration;
 
-use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Report, Wish, Worker};
+use petiole_broker::{BrokerError, Depth, Hazard, Inspector, QueueName, Remote, Report, Said, Wish, Worker};
+use petiole_protocol::envelope::Envelope;
 use petiole_results::Store;
 use petiole_results::redis::EndpointError;
 use serde_json::json;
@@ -50,6 +51,17 @@ impl Broker {
 }
 
 struct Shared(Arc<Broker>);
+
+#[async_trait]
+impl Remote for Shared {
+    fn answers_to(&self) -> &'static str {
+        ""
+    }
+
+    async fn converse(&self, _: &[Envelope]) -> Result<Said, BrokerError> {
+        Ok(Said::default())
+    }
+}
 
 #[async_trait]
 impl Inspector for Shared {

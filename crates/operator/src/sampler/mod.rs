@@ -7,25 +7,28 @@
 //!
 //! Every replica of the operator samples; what it sees stays in memory. [`address`] is what tells connections
 //! apart, [`sample`] what was seen, [`connect`] where connections come from, [`task`] what asks, [`left`] what is left of
-//! a queue that has gone.
+//! a queue that has gone, [`fleet`] what is known of Celery's own workers.
 
 pub mod address;
 pub mod connect;
+pub mod fleet;
 pub mod left;
 pub mod sample;
 mod task;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use petiole_broker::{BrokerError, Inspector, QueueName, Report, Wish};
 use petiole_results::Store;
 use tokio::sync::{mpsc, watch};
 
 use self::address::Address;
 use self::connect::Connect;
+use self::fleet::{Fleet, Word};
 use self::left::Left;
 use self::sample::{Problem, Sample};
 
@@ -67,6 +70,8 @@ struct State {
     /// What the workers of a broker have said last; nothing, where it could not be asked.
     loads: HashMap<Address, Arc<Vec<Report>>>,
     stores: HashMap<Address, Arc<dyn Store>>,
+    /// Celery's own workers, where somebody wants to know of them.
+    fleets: HashMap<Address, Fleet>,
 }
 
 struct Watched {
@@ -151,17 +156,59 @@ impl Sampler {
         state.loads.get(&state.queues.get(key)?.watch.broker).cloned()
     }
 
-    /// Tells workers on a queue's broker what to do; nobody, when nobody asks about the queue.
+    /// From now on, and for some seconds, a pool wants to know of the workers in these pods, which are Celery's own.
+    /// `task_queues` are the pool's; they are on one broker.
+    pub fn expect(&self, task_queues: &[QueueKey], pool: (String, String), pods: BTreeSet<String>) {
+        let mut state = self.0.lock();
+        let watches = task_queues.iter().map(|queue| state.queues.get(queue).map(|watched| &watched.watch));
+        // What is not known of one of them will be.
+        let Some(watches) = watches.collect::<Option<Vec<&Watch>>>() else { return };
+        let queues = watches.iter().map(|watch| watch.queue.name.clone()).collect();
+        if let Some(address) = watches.first().map(|watch| watch.broker.clone()) {
+            state.fleets.entry(address).or_default().expect(pool, pods, queues, Timestamp::now());
+        }
+    }
+
+    /// What is known of the workers in these pods, in their order; nothing, while the broker cannot be asked.
+    pub fn words(&self, queue: &QueueKey, pods: &[&str]) -> Option<Vec<Word>> {
+        let state = self.0.lock();
+        let fleet = state.fleets.get(&state.queues.get(queue)?.watch.broker)?;
+        let now = Timestamp::now();
+        pods.iter().map(|pod| fleet.word(pod, now)).collect()
+    }
+
+    /// Tells workers on a queue's broker what to do; nobody, when nobody asks about the queue. Nothing is written there for
+    /// those that are Celery's own: they are told at the next look.
     pub async fn wish(
         &self,
         queue: &QueueKey,
         wishes: &[(String, Wish)],
         lasts: Duration,
     ) -> Result<(), BrokerError> {
+        let (own, ours): (Vec<_>, Vec<_>) =
+            wishes.iter().cloned().partition(|(worker, _)| fleet::is_node(worker));
+        self.wish_own(queue, &own, lasts);
         match self.broker_of(queue) {
-            Some(broker) => broker.wish(wishes, lasts).await,
-            None => Ok(()),
+            Some(broker) if !ours.is_empty() => broker.wish(&ours, lasts).await,
+            _ => Ok(()),
         }
+    }
+
+    fn wish_own(&self, queue: &QueueKey, wishes: &[(String, Wish)], lasts: Duration) {
+        let mut state = self.0.lock();
+        let address = state.queues.get(queue).map(|watched| watched.watch.broker.clone());
+        let Some(fleet) = address.and_then(|address| state.fleets.get_mut(&address)) else { return };
+        let (now, lasts) = (Timestamp::now(), SignedDuration::try_from(lasts).unwrap_or_default());
+        for (node, wish) in wishes {
+            fleet.wish(node, *wish, lasts, now);
+        }
+    }
+
+    /// Whether a worker of a pool, which is Celery's own, holds tasks that wait for their time.
+    pub fn waits(&self, queue: &QueueKey, pool: &(String, String)) -> bool {
+        let state = self.0.lock();
+        let address = state.queues.get(queue).map(|watched| &watched.watch.broker);
+        address.and_then(|address| state.fleets.get(address)).is_some_and(|fleet| fleet.waits(pool))
     }
 
     /// Changes each time that a broker was asked about all its queues.

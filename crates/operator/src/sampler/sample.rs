@@ -55,8 +55,8 @@ impl Sample {
 }
 
 /// Whether there is work.
-fn is_busy(Depth { ready, reserved, scheduled, due: _, dead: _, consumers: _ }: &Depth) -> bool {
-    ready + reserved + scheduled > 0
+fn is_busy(Depth { ready, reserved, unacked, scheduled, due: _, dead: _, consumers: _ }: &Depth) -> bool {
+    ready + reserved + scheduled + unacked.unwrap_or_default() > 0
 }
 
 impl From<&BrokerError> for Problem {

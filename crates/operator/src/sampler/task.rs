@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use petiole_broker::{BrokerError, Hazard, Inspector, QueueName, Report};
+use petiole_broker::{BrokerError, Hazard, Inspector, QueueName, Report, Said};
+use petiole_process::log::Chain;
+use petiole_protocol::envelope::Envelope;
 use petiole_results::Store;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -32,9 +34,11 @@ pub(super) async fn broker(sampler: Arc<Inner>, address: Address) {
         ticks.tick().await;
         let Some((broker, queues)) = sampler.broker_queues(&address) else { return };
         let (keys, names): (Vec<QueueKey>, Vec<QueueName>) = queues.into_iter().unzip();
-        let (answer, loads) = tokio::join!(broker.depths(&names), broker.loads());
+        let (answer, loads, said) =
+            tokio::join!(broker.depths(&names), broker.loads(), sampler.converse(&address, &*broker));
         let now = Timestamp::now();
-        sampler.keep_loads(&address, loads);
+        sampler.hear(&address, said, now);
+        sampler.keep_loads(&address, loads, now);
         if answer.is_err() {
             // When it is back, it may be another one, or have been set up anew.
             hazards_due = Instant::now();
@@ -94,17 +98,51 @@ impl Inner {
         if queues.is_empty() {
             state.brokers.remove(address);
             state.loads.remove(address);
+            state.fleets.remove(address);
             return None;
         }
         Some((state.brokers.get(address)?.clone(), queues))
     }
 
-    fn keep_loads(&self, address: &Address, loads: Result<Vec<Report>, BrokerError>) {
+    /// Talks with Celery's own workers, where somebody wants to know of them.
+    async fn converse(&self, address: &Address, broker: &dyn Inspector) -> Option<Result<Said, BrokerError>> {
+        let requests = self.requests(address, broker.answers_to())?;
+        Some(broker.converse(&requests).await)
+    }
+
+    fn requests(&self, address: &Address, answers_to: &str) -> Option<Vec<Envelope>> {
+        let now = Timestamp::now();
+        let fleets = &mut self.lock().fleets;
+        let fleet = fleets.get_mut(address)?;
+        if fleet.is_wanted(now) {
+            return Some(fleet.requests(answers_to, now));
+        }
+        fleets.remove(address);
+        None
+    }
+
+    fn hear(&self, address: &Address, said: Option<Result<Said, BrokerError>>, now: Timestamp) {
+        let Some(said) = said else { return };
+        let said =
+            said.inspect_err(|error| tracing::debug!(error = %Chain(error), "workers cannot be heard")).ok();
+        if let Some(fleet) = self.lock().fleets.get_mut(address) {
+            fleet.take(said.as_ref(), now);
+        }
+    }
+
+    /// With what Celery's own workers have to do.
+    fn keep_loads(&self, address: &Address, loads: Result<Vec<Report>, BrokerError>, now: Timestamp) {
+        let mut state = self.lock();
         match loads {
-            Ok(loads) => self.lock().loads.insert(address.clone(), Arc::new(loads)),
+            Ok(mut loads) => {
+                loads.extend(state.fleets.get(address).into_iter().flat_map(|fleet| fleet.reports(now)));
+                state.loads.insert(address.clone(), Arc::new(loads));
+            }
             // That the broker cannot be asked is said with its queues.
-            Err(_) => self.lock().loads.remove(address),
-        };
+            Err(_) => {
+                state.loads.remove(address);
+            }
+        }
     }
 
     /// The queues that have this result store.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use petiole_api::conditions::reasons;
-use petiole_broker::{Depth, Hazard, Wish, Worker};
+use petiole_broker::{Depth, Hazard, Remote, Said, Wish, Worker};
+use petiole_protocol::envelope::Envelope;
 use petiole_results::chord::{ChordClaim, ChordPart, ChordParts, ChordStart, Counted};
 use petiole_results::redis::EndpointError;
 use petiole_results::{Record, StoreError};
@@ -22,12 +23,24 @@ struct Fake {
     asked: Mutex<Vec<usize>>,
     workers: Mutex<BTreeSet<String>>,
     store_down: Mutex<bool>,
+    wished: Mutex<Vec<String>>,
 }
 
 struct Shared(Arc<Fake>);
 
 fn unreachable() -> Box<dyn std::error::Error + Send + Sync> {
     "connection refused".into()
+}
+
+#[async_trait]
+impl Remote for Shared {
+    fn answers_to(&self) -> &'static str {
+        ""
+    }
+
+    async fn converse(&self, _: &[Envelope]) -> Result<Said, BrokerError> {
+        Ok(Said::default())
+    }
 }
 
 #[async_trait]
@@ -49,7 +62,8 @@ impl Inspector for Shared {
         Ok(Vec::new())
     }
 
-    async fn wish(&self, _: &[(String, Wish)], _: Duration) -> Result<(), BrokerError> {
+    async fn wish(&self, wishes: &[(String, Wish)], _: Duration) -> Result<(), BrokerError> {
+        self.0.wished.lock().unwrap().extend(wishes.iter().map(|(worker, _)| worker.clone()));
         Ok(())
     }
 
@@ -288,4 +302,14 @@ async fn a_queue_is_forgotten_when_it_was_denied_twice_in_a_row() {
     }
     sampler.retain(|_| false);
     assert_eq!(sampler.latest(&key("a")), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_for_workers_that_are_celerys_own() {
+    let (fake, sampler, _changed) = sampler();
+    sampler.watch(key("a"), on("redis://one", "four"));
+    let wishes = ["celery@own-1", "ours-1"].map(|worker| (worker.to_owned(), Wish::Drain));
+    sampler.wish(&key("a"), &wishes, Duration::from_secs(15)).await.unwrap();
+    sampler.wish(&key("a"), &wishes[..1], Duration::from_secs(15)).await.unwrap();
+    assert_eq!(*fake.wished.lock().unwrap(), ["ours-1"]);
 }

@@ -32,6 +32,16 @@ impl Broadcast<'_> {
             .unwrap_or_default()
     }
 
+    /// The arguments of `cancel_consumer` and `add_consumer`.
+    pub fn queue(name: &str) -> Object {
+        Object::of(&Writer::new().text("queue", name).end()).unwrap_or_default()
+    }
+
+    /// The arguments of `active` that leave what tasks were called with out, but for a text for people.
+    pub fn safe() -> Object {
+        Object::of(&Writer::new().bool("safe", true).end()).unwrap_or_default()
+    }
+
     /// The message. `clock` is what the asker's clock says one step on, `delivery_tag` a text that no other message has.
     pub fn envelope(&self, clock: u64, delivery_tag: String) -> Envelope {
         let Self { method, arguments, destination, reply, expires } = self;

@@ -12,6 +12,7 @@ mod answer;
 mod arguments;
 mod broadcast;
 mod command;
+mod inspected;
 mod rate;
 mod request;
 mod select;

@@ -151,7 +151,7 @@ fn the_arithmetic_can_be_read() {
     let decision = decide(&scaling(), &history, &ready(700), 0, at(1));
     assert_eq!(
         decision.formula,
-        "ceil((ready 700 + reserved 0 + due 0) / 10 messages a pod) = 70; at most max: 20"
+        "ceil((ready 700 + reserved 0 + unacked 0 + due 0) / 10 messages a pod) = 70; at most max: 20"
     );
     assert_eq!((decision.wanted, decision.recommended), (Some(70), Some(20)));
 }

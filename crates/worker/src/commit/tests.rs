@@ -116,6 +116,11 @@ impl Subject for Memory {
         Ok(())
     }
 
+    async fn celery_holds(&self, queue: &QueueName, _: &str) -> Checked {
+        self.broker.celery_holds(queue);
+        Ok(())
+    }
+
     async fn waiting(&self, queue: &str, step: u8) -> Checked<Vec<String>> {
         let waiting = self.broker.waiting(queue, step).into_iter().map(String::from_utf8);
         Ok(waiting.collect::<Result<_, _>>()?)
@@ -227,6 +232,10 @@ impl Subject for Redis {
         push.arg(BrokerKeys::default().list(&queue.name, step)).arg(raw);
         let _: u64 = self.admin.query(&push).await?;
         Ok(())
+    }
+
+    async fn celery_holds(&self, _: &QueueName, _: &str) -> Checked {
+        Err("no check on settling asks for it".into())
     }
 
     async fn waiting(&self, queue: &str, step: u8) -> Checked<Vec<String>> {

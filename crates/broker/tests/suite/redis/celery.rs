@@ -12,6 +12,9 @@ use super::subject::{LIMIT, Redis, join, redis};
 /// Celery's key of a message that one of its workers holds.
 const UUID: &str = "e151581d-d695-4dec-ba4b-eb0a9f7a57c5";
 
+/// What Celery 5.7.0 has written of a message that it holds with `task_acks_late`.
+const HELD: &str = r#"[{"body": "W1s2MF0sIHt9LCB7ImNhbGxiYWNrcyI6IG51bGwsICJlcnJiYWNrcyI6IG51bGwsICJjaGFpbiI6IG51bGwsICJjaG9yZCI6IG51bGx9XQ==", "content-encoding": "utf-8", "content-type": "application/json", "headers": {"lang": "py", "task": "demo.sleep", "id": "id-mail", "shadow": null, "eta": null, "expires": null, "group": null, "group_index": null, "retries": 0, "timelimit": [null, null], "root_id": "id-mail", "parent_id": null, "argsrepr": "(60,)", "kwargsrepr": "{}", "origin": "gen4746@vm", "ignore_result": false, "replaced_task_nesting": 0, "stamped_headers": null, "stamps": {}}, "properties": {"correlation_id": "id-mail", "reply_to": "23b634cb-87df-3750-9f95-5657e106fd3a", "delivery_mode": 2, "delivery_info": {"exchange": "", "routing_key": "mail"}, "priority": 0, "body_encoding": "base64", "delivery_tag": "bdeda0ef-76a9-433b-ae02-cfb7e912fb5a"}}, "", "mail"]"#;
+
 async fn published(subject: &Redis, ids: &[&str]) {
     for id in ids {
         subject.publish(&queue("mail"), &message(id, 0)).await.unwrap();
@@ -203,4 +206,52 @@ async fn a_worker_whose_lease_was_swept_cannot_take_it_up_again() {
     let _: u64 = subject.ask(&["ZADD", "petiole:leases", "-1", "a"]).await;
     assert!(matches!(join(subject.config("a")).await, Err(BrokerError::LeaseLost)));
     assert_eq!(worker.lease.beat().await.unwrap(), Held::Lost);
+}
+
+#[tokio::test]
+async fn what_a_celery_worker_holds_with_late_acknowledgements_is_counted() {
+    let subject = redis().await;
+    held_by_celery(&subject, UUID, HELD, Duration::ZERO).await;
+    let depths = subject.inspector().depths(&[queue("mail"), queue("print")]).await.unwrap();
+    assert_eq!([depths[0].unacked, depths[1].unacked], [Some(1), Some(0)]);
+}
+
+#[tokio::test]
+async fn how_much_celery_workers_hold_is_unknown_until_all_of_it_was_looked_through() {
+    let subject = redis().await;
+    let large = format!("[\"{}\", \"\", \"mail\"]", "x".repeat(2 << 20));
+    for number in 0..3 {
+        held_by_celery(&subject, &format!("large-{number}"), &large, Duration::ZERO).await;
+    }
+    for number in 0..1_200 {
+        held_by_celery(&subject, &format!("small-{number}"), HELD, Duration::ZERO).await;
+    }
+    // What is no entry, or stands in one table only, hinders nothing.
+    held_by_celery(&subject, "strange", "[1, 2]", Duration::ZERO).await;
+    let _: u64 = subject.ask(&["ZADD", "unacked_index", "1", "gone"]).await;
+
+    let inspector = subject.inspector();
+    let mut questions = 0;
+    let unacked = loop {
+        questions += 1;
+        assert!(questions < 20, "it is never counted");
+        if let Some(unacked) = inspector.depths(&[queue("mail")]).await.unwrap()[0].unacked {
+            break unacked;
+        }
+    };
+    assert_eq!(unacked, 1_203);
+    // Some five hundred tags are gone through at a time, and one of these large entries is read at a time.
+    assert!(questions >= 5, "{questions}");
+}
+
+#[tokio::test]
+async fn queues_are_counted_where_the_table_of_celerys_workers_cannot_be_read() {
+    let subject = redis().await;
+    let _: String = subject.ask(&["SET", "unacked_index", "no table"]).await;
+    published(&subject, &["1"]).await;
+    let inspector = subject.inspector();
+    let depth = async || inspector.depths(&[queue("mail")]).await.unwrap()[0];
+    assert_eq!((depth().await.ready, depth().await.unacked), (1, None));
+    let _: u64 = subject.ask(&["DEL", "unacked_index"]).await;
+    assert_eq!(depth().await.unacked, Some(0));
 }

@@ -147,6 +147,14 @@ impl Subject for Redis {
         Ok(())
     }
 
+    async fn celery_holds(&self, queue: &QueueName, raw: &str) -> Checked {
+        let tag = uuid::Uuid::new_v4().to_string();
+        let entry = format!("[{raw}, \"\", {}]", serde_json::to_string(&queue.name)?);
+        let _: u64 = self.ask(&["HSET", &self.keys.unacked(), &tag, &entry]).await;
+        let _: u64 = self.ask(&["ZADD", &self.keys.unacked_index(), "1764000000.5", &tag]).await;
+        Ok(())
+    }
+
     async fn waiting(&self, queue: &str, step: u8) -> Checked<Vec<String>> {
         let mut waiting: Vec<String> = self.ask(&["LRANGE", &self.keys.list(queue, step), "0", "-1"]).await;
         waiting.reverse();

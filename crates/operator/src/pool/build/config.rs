@@ -6,16 +6,17 @@ use std::time::Duration;
 use petiole_api::accept::{Content, SecretRef};
 use petiole_api::connection::{Connection, SecretKeyRef, Tls, ValueFrom};
 use petiole_api::duration::Expiry;
-use petiole_contract::pool::{Accept, Endpoint, Identity, Pool, Results, Signing, Text};
+use petiole_contract::pool::{Accept, Endpoint, Identity, Mode, Pool, Results, Signing, Text};
 
 use crate::pool::validate::Validated;
 
 /// How long a worker has for giving back what it has killed.
 const GIVING_BACK: Duration = Duration::from_secs(5);
 
-/// The pool's file. `path` says where the worker finds a Secret's key, `folder` where it finds all keys of a Secret.
+/// The file of a pool whose tasks our workers run, in this mode. `path` says where the worker finds a Secret's key, `folder` where it finds all keys of a Secret.
 pub fn config(
     pool: &Validated,
+    mode: &Mode,
     path: &dyn Fn(&SecretKeyRef) -> PathBuf,
     folder: &dyn Fn(&SecretRef) -> PathBuf,
 ) -> Pool {
@@ -23,7 +24,7 @@ pub fn config(
     Pool {
         namespace: pool.namespace.clone(),
         name: pool.name.clone(),
-        mode: pool.mode.clone(),
+        mode: mode.clone(),
         concurrency: pool.concurrency,
         broker: endpoint(&pool.broker.connection(), path),
         results: pool.results.as_ref().map(|results| Results {

@@ -77,8 +77,8 @@ pub(super) fn worker(
             { "name": "PETIOLE_POOL_FILE", "value": format!("{}/{}", paths::POOL_FOLDER, paths::POOL_FILE) },
             { "name": serve::SOCKET, "value": paths::SOCKET },
             { "name": "PETIOLE_POD_UID", "valueFrom": { "fieldRef": { "fieldPath": "metadata.uid" } } },
-            { "name": "POD_NAME", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } },
-            { "name": "PETIOLE_NODENAME", "value": "celery@$(POD_NAME)" },
+            pod_name(),
+            { "name": "PETIOLE_NODENAME", "value": paths::NODE_NAME },
         ],
         "ports": [{ "name": ADMIN_PORT, "containerPort": admin::PORT, "protocol": "TCP" }],
         // The kubelet starts the container of the tasks when this one has started; that it is ready, it can only be
@@ -106,6 +106,19 @@ pub(super) fn adopt(task: &mut Map<String, Value>) {
             json!({ "name": paths::SOCKET_VOLUME, "mountPath": paths::SOCKET_FOLDER }),
         ],
     );
+}
+
+/// Makes the user's container one that runs its own worker, as its first process: no shell stands between it and the
+/// signal to stop. `arguments` follow the options of the user.
+pub(super) fn adopt_celery(task: &mut Map<String, Value>, command: &[String], arguments: &[String]) {
+    let command: Vec<&String> = command.iter().chain(arguments).collect();
+    task.insert("command".to_owned(), json!(command));
+    fill(task.entry("securityContext").or_insert_with(|| json!({})), &restrictions());
+    append(task, "env", [pod_name()]);
+}
+
+fn pod_name() -> Value {
+    json!({ "name": paths::POD_NAME, "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } })
 }
 
 /// Adds to a list of an object, also where there is none yet.

@@ -1,9 +1,10 @@
 //! build: a validated pool → every object that it is made of. Pure.
 //!
-//! [`config`] is the file that its workers read, [`pod`] what its pods are, [`autoscaler`] what scales it where Kubernetes
-//! does, [`objects`] the rest.
+//! [`config`] is the file that its workers read, [`pod`] what its pods are, [`celery`] what they are where the image runs
+//! its own worker, [`autoscaler`] what scales it where Kubernetes does, [`objects`] the rest.
 
 mod autoscaler;
+mod celery;
 mod config;
 mod containers;
 mod objects;
@@ -13,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::Value;
 
 pub use self::config::config;
-use super::validate::Validated;
+use super::validate::{Validated, Workers};
 use crate::pool::paths;
 
 /// The images that are ours.
@@ -30,8 +31,8 @@ pub struct Images {
 pub struct Desired {
     /// The identity of its pods; none, where the template names one.
     pub service_account: Option<Manifest>,
-    /// The file that its workers read. Its name holds a hash of it, and it never changes.
-    pub config_map: Manifest,
+    /// The file that its workers read, where they are ours. Its name holds a hash of it, and it never changes.
+    pub config_map: Option<Manifest>,
     /// How many of its pods may be evicted at once.
     pub budget: Manifest,
     /// Its pods.
@@ -51,9 +52,15 @@ pub struct Manifest {
 
 /// Everything that the pool is made of.
 pub fn build(pool: &Validated, owner: &OwnerReference, images: &Images) -> Desired {
-    let file = serde_json::json!(config(pool, &paths::in_worker, &paths::all_in_worker)).to_string();
-    let config_map = objects::config_map(pool, owner, &file);
-    let pod = pod::template(pool, images, &config_map.name);
+    let (config_map, pod) = match &pool.workers {
+        Workers::Ours(mode) => {
+            let file = config(pool, mode, &paths::in_worker, &paths::all_in_worker);
+            let config_map = objects::config_map(pool, owner, &serde_json::json!(file).to_string());
+            let pod = pod::template(pool, images, &config_map.name);
+            (Some(config_map), pod)
+        }
+        Workers::Celery(celery) => (None, celery::template(pool, celery)),
+    };
     Desired {
         service_account: pod::needs_service_account(pool).then(|| objects::service_account(pool, owner)),
         budget: objects::budget(pool, owner),

@@ -18,28 +18,30 @@ pub(super) fn needs_service_account(pool: &Validated) -> bool {
 
 /// The pod template of the pool's Deployment.
 pub(super) fn template(pool: &Validated, images: &Images, config_map: &str) -> Value {
+    let mut metadata = metadata(pool);
+    metadata["annotations"][names::CONFIG] = json!(config_map);
+    if let Some(hash) = &pool.certificates {
+        metadata["annotations"][names::CERTIFICATES] = json!(hash);
+    }
+    json!({ "metadata": metadata, "spec": spec(pool, images, config_map) })
+}
+
+/// The labels and annotations of every pool's pods.
+pub(super) fn metadata(pool: &Validated) -> Value {
     let mut labels = json!(pool.template.metadata.labels);
     let ours = objects::labels(pool);
     // The selector's label is ours whatever the template says; of the others the template's win.
     labels[names::POOL] = ours[names::POOL].clone();
     fill(&mut labels, &ours);
     let mut annotations = json!(pool.template.metadata.annotations);
-    fill(
-        &mut annotations,
-        &json!({
-            names::KUBECTL_DEFAULT_CONTAINER: names::TASK,
-            names::CONFIG: config_map,
-            names::TASK_QUEUE: pool.first_task_queue,
-        }),
-    );
-    if let Some(hash) = &pool.certificates {
-        annotations[names::CERTIFICATES] = json!(hash);
-    }
-    json!({ "metadata": { "labels": labels, "annotations": annotations }, "spec": spec(pool, images, config_map) })
+    let ours =
+        json!({ names::KUBECTL_DEFAULT_CONTAINER: names::TASK, names::TASK_QUEUE: pool.first_task_queue });
+    fill(&mut annotations, &ours);
+    json!({ "labels": labels, "annotations": annotations })
 }
 
-fn spec(pool: &Validated, images: &Images, config_map: &str) -> Value {
-    let keys = secret_keys(pool);
+/// The user's pod, with `adopt` done to the container of the tasks.
+pub(super) fn users(pool: &Validated, adopt: impl Fn(&mut Map<String, Value>)) -> Map<String, Value> {
     let mut spec = match json!(pool.template.spec) {
         Value::Object(spec) => spec,
         // A struct is an object.
@@ -48,15 +50,14 @@ fn spec(pool: &Validated, images: &Images, config_map: &str) -> Value {
     let containers = spec.get_mut("containers").and_then(Value::as_array_mut);
     for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {
         if container.get("name").is_some_and(|name| name == names::TASK) {
-            containers::adopt(container);
+            adopt(container);
         }
     }
-    let secrets = (!keys.is_empty()).then_some((paths::SECRETS_VOLUME, paths::SECRETS_FOLDER));
-    let certificates = pool.accept.certificates_from.is_some();
-    let certificates = certificates.then_some((paths::CERTIFICATES_VOLUME, paths::CERTIFICATES_FOLDER));
-    let mounts = secrets.into_iter().chain(certificates);
-    append(&mut spec, "initContainers", [containers::install(images), containers::worker(images, mounts)]);
-    append(&mut spec, "volumes", volumes(pool, &keys, config_map));
+    spec
+}
+
+/// What the pods of every pool have, and the template does not say.
+pub(super) fn finished(pool: &Validated, spec: Map<String, Value>) -> Value {
     let mut spec = Value::Object(spec);
     spec["terminationGracePeriodSeconds"] = json!(pool.grace_seconds);
     fill(
@@ -71,6 +72,18 @@ fn spec(pool: &Validated, images: &Images, config_map: &str) -> Value {
         }),
     );
     spec
+}
+
+fn spec(pool: &Validated, images: &Images, config_map: &str) -> Value {
+    let keys = secret_keys(pool);
+    let mut spec = users(pool, containers::adopt);
+    let secrets = (!keys.is_empty()).then_some((paths::SECRETS_VOLUME, paths::SECRETS_FOLDER));
+    let certificates = pool.accept.certificates_from.is_some();
+    let certificates = certificates.then_some((paths::CERTIFICATES_VOLUME, paths::CERTIFICATES_FOLDER));
+    let mounts = secrets.into_iter().chain(certificates);
+    append(&mut spec, "initContainers", [containers::install(images), containers::worker(images, mounts)]);
+    append(&mut spec, "volumes", volumes(pool, &keys, config_map));
+    finished(pool, spec)
 }
 
 fn secret_keys(pool: &Validated) -> BTreeSet<&SecretKeyRef> {

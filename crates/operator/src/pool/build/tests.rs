@@ -2,7 +2,7 @@ use petiole_contract::pool::Pool;
 use serde_json::json;
 
 use super::*;
-use crate::fixtures::{by_name, pool, pool_with, queue, queue_with};
+use crate::fixtures::{by_name, celery_pool, pool, pool_with, queue, queue_with};
 use crate::pool::validate::validate;
 
 fn owner() -> OwnerReference {
@@ -24,6 +24,12 @@ fn pod(desired: &Desired) -> &Value {
 
 fn named<'a>(list: &'a Value, name: &str) -> &'a Value {
     list.as_array().unwrap().iter().find(|item| item["name"] == name).unwrap()
+}
+
+/// What its workers read.
+fn file(desired: &Desired) -> Pool {
+    let map = &desired.config_map.as_ref().unwrap().body;
+    serde_json::from_str(map["data"]["pool.json"].as_str().unwrap()).unwrap()
 }
 
 fn secured() -> petiole_api::TaskQueue {
@@ -67,7 +73,7 @@ fn our_containers_are_pulled_as_the_operator_is_told_and_the_users_as_the_templa
 fn every_object_belongs_to_the_pool() {
     let Desired { service_account, config_map, budget, deployment, autoscaler } = plain();
     assert_eq!(autoscaler, None);
-    for object in [service_account.unwrap(), config_map, budget, deployment] {
+    for object in [service_account.unwrap(), config_map.unwrap(), budget, deployment] {
         assert_eq!(object.body["metadata"]["ownerReferences"][0]["kind"], "WorkerPool");
         assert_eq!(object.body["metadata"]["namespace"], "photos");
         assert_eq!(object.body["metadata"]["labels"]["petiole.dev/pool"], "resizer");
@@ -80,14 +86,12 @@ fn a_changed_file_has_a_new_name_and_rolls_the_pods() {
     let (one, same, other) =
         (plain(), plain(), built(&pool_with(json!({ "concurrency": 2 })), queue("thumbnails")));
     assert_eq!(one, same);
-    assert_ne!(one.config_map.name, other.config_map.name);
     assert_ne!(one.deployment, other.deployment);
-    assert!(one.config_map.name.starts_with("resizer-"));
-    assert_eq!(one.config_map.body["immutable"], true);
-    assert_eq!(
-        named(&pod(&one)["volumes"], "petiole-pool")["configMap"]["name"],
-        one.config_map.name.as_str()
-    );
+    let map = one.config_map.clone().unwrap();
+    assert_ne!(map.name, other.config_map.unwrap().name);
+    assert!(map.name.starts_with("resizer-"));
+    assert_eq!(map.body["immutable"], true);
+    assert_eq!(named(&pod(&one)["volumes"], "petiole-pool")["configMap"]["name"], map.name.as_str());
 }
 
 #[test]
@@ -107,8 +111,7 @@ fn only_the_number_of_pods_changes_when_a_pool_is_scaled() {
 #[test]
 fn the_worker_reads_the_file_that_it_is_given() {
     let desired = built(&pool(), secured());
-    let file: Pool =
-        serde_json::from_str(desired.config_map.body["data"]["pool.json"].as_str().unwrap()).unwrap();
+    let file = file(&desired);
     assert_eq!(file.namespace, "photos");
     let text = serde_json::to_value(&file.broker).unwrap();
     assert_eq!(
@@ -157,8 +160,7 @@ fn the_worker_alone_sees_the_certificates_of_those_who_may_sign() {
     let signed = json!({ "content": ["auth"], "certificatesFrom": from, "digest": "sha384" });
     let signed = pool_with(json!({ "accept": signed }));
     let desired = built(&signed, queue("thumbnails"));
-    let file: Pool =
-        serde_json::from_str(desired.config_map.body["data"]["pool.json"].as_str().unwrap()).unwrap();
+    let file = file(&desired);
     assert_eq!(file.accept.certificates.unwrap().to_str(), Some("/etc/petiole/certificates"));
     assert_eq!(file.accept.digest.as_deref(), Some("sha384"));
     let volume = named(&pod(&desired)["volumes"], "petiole-certificates");
@@ -182,8 +184,7 @@ fn the_key_that_signs_is_a_file_of_the_worker_alone() {
     let signing =
         json!({ "keyFrom": from("tls.key"), "certificateFrom": from("tls.crt"), "digest": "sha512" });
     let desired = built(&pool_with(json!({ "signing": signing })), queue("thumbnails"));
-    let file: Pool =
-        serde_json::from_str(desired.config_map.body["data"]["pool.json"].as_str().unwrap()).unwrap();
+    let file = file(&desired);
     let signing = file.signing.unwrap();
     assert_eq!(signing.key.to_str(), Some("/etc/petiole/secrets/signer/tls.key"));
     assert_eq!(signing.certificate.to_str(), Some("/etc/petiole/secrets/signer/tls.crt"));
@@ -211,7 +212,8 @@ fn the_worker_is_told_what_the_resources_say_of_its_messages() {
         "events": true,
     }));
     let desired = built(&pool, queue);
-    let file = desired.config_map.body["data"]["pool.json"].as_str().unwrap();
+    let map = desired.config_map.unwrap();
+    let file = map.body["data"]["pool.json"].as_str().unwrap();
     let file: Value = serde_json::from_str(file).unwrap();
     assert_eq!(file["order"], "weighted");
     assert_eq!(file["queues"][0]["weight"], 3);
@@ -313,7 +315,57 @@ fn every_object_is_what_its_kind_says() {
     let Desired { service_account, config_map, budget, deployment, autoscaler: _ } =
         built(&pool(), secured());
     reads_back::<v1::ServiceAccount>(&service_account.unwrap().body);
-    reads_back::<v1::ConfigMap>(&config_map.body);
+    reads_back::<v1::ConfigMap>(&config_map.unwrap().body);
     reads_back::<PodDisruptionBudget>(&budget.body);
     reads_back::<Deployment>(&deployment.body);
+}
+
+#[test]
+fn the_image_s_own_worker_is_started_with_what_petiole_knows() {
+    let celery =
+        json!({ "app": "shop.celery:app", "command": ["python", "-m", "celery"], "options": ["-l", "INFO"] });
+    let pool = celery_pool(json!({
+        "celery": celery, "concurrency": 3, "timeLimit": "90s", "softTimeLimit": "1500ms", "events": true,
+    }));
+    let desired = built(&pool, queue_with("thumbnails", json!({ "queue": "celery" })));
+    let pod = pod(&desired);
+    let task = named(&pod["containers"], "task");
+    let command = [
+        "python",
+        "-m",
+        "celery",
+        "-A",
+        "shop.celery:app",
+        "worker",
+        "-l",
+        "INFO",
+        "--hostname=celery@$(POD_NAME)",
+        "--queues=celery",
+        "--concurrency=3",
+        "--without-gossip",
+        "--time-limit=90",
+        "--soft-time-limit=1.5",
+        "--task-events",
+    ];
+    assert_eq!(task["command"], json!(command));
+    assert_eq!(task["env"][0]["valueFrom"]["fieldRef"]["fieldPath"], "metadata.name");
+    assert_eq!(task["securityContext"]["allowPrivilegeEscalation"], false);
+    assert_eq!(pod["terminationGracePeriodSeconds"], 120);
+    assert_eq!(pod["readinessGates"], json!([{ "conditionType": "petiole.dev/TakesTasks" }]));
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    // Nothing of ours is in the pod: no worker, no runner, no file, no Secret.
+    assert_eq!((&pod["initContainers"], &pod["volumes"]), (&Value::Null, &Value::Null));
+    assert_eq!(desired.config_map, None);
+    let annotations = &desired.deployment.body["spec"]["template"]["metadata"]["annotations"];
+    assert_eq!(annotations["petiole.dev/task-queue"], "thumbnails");
+    assert_eq!(annotations["petiole.dev/config"], Value::Null);
+}
+
+#[test]
+fn a_worker_without_a_limit_is_told_of_none() {
+    let pool = celery_pool(json!({ "timeLimit": "none", "drain": { "gracePeriod": "10s" } }));
+    let desired = built(&pool, queue("thumbnails"));
+    let command = named(&pod(&desired)["containers"], "task")["command"].to_string();
+    assert!(!command.contains("limit"), "{command}");
+    assert_eq!(pod(&desired)["terminationGracePeriodSeconds"], 10);
 }

@@ -97,10 +97,14 @@ impl Look {
         capacities: &signal::Capacities,
         now: Timestamp,
     ) {
-        let work = signal::work(pool, capacities, |queue| self.sampler.latest(queue), now);
-        let loads = signal::first_queue(pool).and_then(|queue| self.sampler.loads(&queue));
+        let queue = signal::first_queue(pool);
+        let loads = queue.as_ref().and_then(|queue| self.sampler.loads(queue));
         let of_pool = |report: &&Report| (&report.namespace, &report.pool) == (&key.0, &key.1);
         let reports = loads.as_ref().map(|loads| loads.iter().filter(of_pool));
+        let waits = queue.is_some_and(|queue| self.sampler.waits(&queue, key));
+        let own = || signal::own(pool, loads.iter().flat_map(|all| all.iter()).filter(of_pool), waits);
+        let work = signal::work(pool, capacities, |queue| self.sampler.latest(queue), now);
+        let work = work.map(|work| work + own());
         let before = || self.before(pool, key, scaling);
         let looked = self.decisions.look(key, scaling, work, reports, before, now);
         let Some((decision, differs)) = looked else { return };

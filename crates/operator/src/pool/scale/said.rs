@@ -30,6 +30,7 @@ pub(in crate::pool) fn decision(decision: &Decision) -> scaling::Decision {
         formula: decision.formula.clone(),
         ready: work.map(|work| figure(work.ready)),
         reserved: work.map(|work| figure(work.reserved)),
+        unacked: work.map(|work| figure(work.unacked)),
         due: work.map(|work| figure(work.due)),
         task_milliseconds: task_seconds.map(milliseconds),
     }

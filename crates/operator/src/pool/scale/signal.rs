@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use petiole_api::WorkerPool;
 use petiole_api::scaling::ScalingMode;
+use petiole_api::worker_pool::Mode;
 use petiole_broker::{Depth, Report};
 use petiole_scale::Work;
 use petiole_scale::runtime::{Running, Runtime};
@@ -46,7 +47,7 @@ fn capacity(pool: &WorkerPool) -> u64 {
 }
 
 /// The queues of a pool.
-fn queues(pool: &WorkerPool) -> impl Iterator<Item = QueueKey> {
+pub(in crate::pool) fn queues(pool: &WorkerPool) -> impl Iterator<Item = QueueKey> {
     let namespace = pool.namespace().unwrap_or_default();
     let key = move |name: &str| QueueKey { namespace: namespace.clone(), name: name.to_owned() };
     pool.spec.queues.iter().map(move |queue| key(&queue.task_queue))
@@ -62,6 +63,12 @@ pub(crate) enum Unknown {
 }
 
 /// The pool's part of what all its queues hold; or why nobody knows it.
+///
+/// Each message counts once, so what is held has one source for a pool. Here it is the broker's: `reserved` is what Petiole's
+/// workers hold, `unacked` what Celery's own workers hold, and no message is both. A pool whose own workers are Celery's
+/// leaves `unacked` out, since its workers are asked what they hold ([`own`]): they know the tasks that they have acknowledged
+/// early and still run, which `unacked` lacks, and tell what waits in them for its time, which `unacked` counts as if it
+/// were work.
 pub(super) fn work(
     pool: &WorkerPool,
     capacities: &Capacities,
@@ -70,10 +77,21 @@ pub(super) fn work(
 ) -> Result<Work, Unknown> {
     let mine = capacity(pool);
     queues(pool).try_fold(Work::default(), |sum, queue| {
-        let (Depth { ready, reserved, due, .. }, _) = depth(&queue.name, latest(&queue), now)?;
+        let (Depth { ready, reserved, unacked, due, .. }, _) = depth(&queue.name, latest(&queue), now)?;
+        let unacked = unacked.filter(|_| pool.spec.mode != Mode::Celery).unwrap_or_default();
         let all = capacities.0.get(&queue).copied().unwrap_or(mine);
-        Ok(sum + share(Work { ready, reserved, due }, mine, all))
+        Ok(sum + share(Work { ready, reserved, unacked, due }, mine, all))
     })
+}
+
+/// What the workers of a pool hold, where they are Celery's own: no queue counts it. Where tasks wait in one for their time
+/// (`waits`), a pod is wanted for them: without, they would be back in their queue, and bring one.
+pub(super) fn own<'a>(pool: &WorkerPool, reports: impl Iterator<Item = &'a Report>, waits: bool) -> Work {
+    if pool.spec.mode != Mode::Celery {
+        return Work::default();
+    }
+    let reserved = reports.map(|report| report.load.held).sum();
+    Work { reserved, due: u64::from(waits), ..Work::default() }
 }
 
 /// What is known of a pool: its part of what all its queues hold, and when the oldest of it was read.

@@ -31,7 +31,7 @@ fn named(name: &str, mut pool: WorkerPool) -> WorkerPool {
 }
 
 fn holds(ready: u64, second: i64) -> Sample {
-    let depth = Depth { ready, reserved: 1, due: 2, scheduled: 5, ..Depth::default() };
+    let depth = Depth { ready, reserved: 1, unacked: Some(3), due: 2, scheduled: 5, ..Depth::default() };
     Sample { broker: Some(Ok((depth, at(second)))), ..Sample::default() }
 }
 
@@ -75,7 +75,7 @@ fn a_pool_over_several_queues_counts_them_all() {
     let pool = pool_with(with(two, json!({ "scaling": { "maxReplicas": 1, "messagesPerReplica": 1 } })));
     let alone = Capacities::of([&pool].into_iter());
     let sum = work(&pool, &alone, |queue| Some(holds(if queue.name == "a" { 3 } else { 4 }, 0)), at(1));
-    assert_eq!(sum, Ok(Work { ready: 7, reserved: 2, due: 4 }));
+    assert_eq!(sum, Ok(Work { ready: 7, reserved: 2, unacked: 6, due: 4 }));
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_change_is_announced_once() {
     assert_eq!(reason, reasons::SCALED_OUT);
     assert_eq!(
         note,
-        "1 -> 4 pods, DesiredWithinRange: ceil((ready 35 + reserved 0 + due 0) / 10 messages a pod) = 4"
+        "1 -> 4 pods, DesiredWithinRange: ceil((ready 35 + reserved 0 + unacked 0 + due 0) / 10 messages a pod) = 4"
     );
 }
 

@@ -1,8 +1,11 @@
 //! A pool that scales itself, from the sample to the Deployment.
 
 use async_trait::async_trait;
-use petiole_broker::{BrokerError, Depth, Hazard, Inspector, Load, QueueName, Report, Wish, Worker};
+use petiole_broker::{
+    BrokerError, Depth, Hazard, Inspector, Load, QueueName, Remote, Report, Said, Wish, Worker,
+};
 use petiole_process::metrics::Registry;
+use petiole_protocol::envelope::Envelope;
 use petiole_results::Store;
 use petiole_results::redis::EndpointError;
 use std::sync::Mutex;
@@ -20,6 +23,17 @@ use crate::watches::Scope;
 /// to do what is kept.
 #[derive(Clone, Default)]
 struct Fake(Arc<Mutex<Option<Depth>>>, Arc<Mutex<Vec<Report>>>, Arc<Mutex<Vec<(String, Wish)>>>);
+
+#[async_trait]
+impl Remote for Fake {
+    fn answers_to(&self) -> &'static str {
+        ""
+    }
+
+    async fn converse(&self, _: &[Envelope]) -> Result<Said, BrokerError> {
+        Ok(Said::default())
+    }
+}
 
 #[async_trait]
 impl Inspector for Fake {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::fixtures::{by_name, pool, pool_with, queue, queue_with};
+use crate::fixtures::{by_name, celery_pool, pool, pool_with, queue, queue_with};
 
 #[track_caller]
 fn refused(pool: &WorkerPool, queues: impl IntoIterator<Item = TaskQueue>, reason: &str, says: &str) {
@@ -238,4 +238,18 @@ fn a_template_that_takes_what_is_ours_is_refused() {
     ] {
         refused(&pool, [queue("thumbnails")], reasons::TEMPLATE_REFUSED, says);
     }
+}
+
+#[test]
+fn what_celery_s_worker_cannot_be_told_is_refused() {
+    let odd = queue_with("thumbnails", json!({ "queue": "a,b" }));
+    refused(&celery_pool(json!({})), [odd], reasons::TASK_REFUSED, "parts names at commas");
+    let task = |env: &str| {
+        let env = json!([{ "name": env, "value": "a" }]);
+        let container = json!({ "name": "task", "image": "shop:1", "env": env });
+        celery_pool(json!({ "template": { "spec": { "containers": [container] } } }))
+    };
+    let says = "POD_NAME is set by Petiole";
+    refused(&task("POD_NAME"), [queue("thumbnails")], reasons::TEMPLATE_REFUSED, says);
+    validate(&task("A"), &thumbnails()).unwrap();
 }

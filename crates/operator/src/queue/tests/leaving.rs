@@ -21,7 +21,8 @@ struct Going {
     events: Vec<Event<Guarded>>,
 }
 
-const PARKED: Depth = Depth { ready: 0, reserved: 0, scheduled: 2, due: 0, dead: 0, consumers: 0 };
+const PARKED: Depth =
+    Depth { ready: 0, reserved: 0, unacked: None, scheduled: 2, due: 0, dead: 0, consumers: 0 };
 const RETURNED: Depth = Depth { ready: 2, scheduled: 0, ..PARKED };
 
 impl Going {
