@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::str::SplitAsciiWhitespace;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -15,12 +16,18 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use petiole_contract::exec::RESULT;
 
+/// Which field of `/proc/PID/stat` says where the environment begins, from the state on (`env_start`, the 50th of all); the
+/// next one says where it ends.
+const ENV_START: usize = 47;
+
 /// A child of the runner that it has not started itself.
 #[derive(Debug)]
 pub(crate) struct Orphan {
     pid: Pid,
     /// The process that it belongs to.
     pub(crate) owner: Option<u64>,
+    /// It is about to become another program, and nobody can say whose it is before it has.
+    pub(crate) loading: bool,
 }
 
 impl Orphan {
@@ -36,10 +43,25 @@ pub(crate) fn find(started: impl Fn(Pid) -> bool, reports: &Path) -> Vec<Orphan>
     children()
         .filter(|child| !child.zombie && !started(child.pid))
         .map(|child| {
-            let environment = fs::read(format!("/proc/{}/environ", child.pid)).unwrap_or_default();
-            Orphan { pid: child.pid, owner: owner(&environment, reports) }
+            let environment = environment(child.pid);
+            let owner = environment.as_ref().and_then(|environment| owner(environment, reports));
+            Orphan { pid: child.pid, owner, loading: environment.is_none() }
         })
         .collect()
+}
+
+/// The environment of a process, an empty one where it may not be read; nothing, while the process is about to become another
+/// program (`execve`). Then the kernel says for a while that it has none, and in `/proc/PID/stat` that it has no place for
+/// one: those of a process that was started without any have a place.
+fn environment(pid: Pid) -> Option<Vec<u8>> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    if !environment.is_empty() {
+        return Some(environment);
+    }
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let place = after_name(&stat).and_then(|mut fields| Some((fields.nth(ENV_START)?, fields.next()?)));
+    // Between the two looks it may have got one.
+    place.is_none_or(|(start, end)| start == end && end != "0").then_some(environment)
 }
 
 /// Collects the orphans that have ended.
@@ -100,9 +122,14 @@ fn among(candidates: Vec<i32>) -> impl Iterator<Item = Relative> {
 
 /// Reads `/proc/PID/stat`: `7 (any (name)) S 1 …`.
 fn state_and_parent(stat: &[u8]) -> Option<(&str, &str)> {
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let mut fields = std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace();
+    let mut fields = after_name(stat)?;
     Some((fields.next()?, fields.next()?))
+}
+
+/// The fields of `/proc/PID/stat` from the state on.
+fn after_name(stat: &[u8]) -> Option<SplitAsciiWhitespace<'_>> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    Some(std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace())
 }
 
 /// Reads the owner off `/proc/PID/environ`.
@@ -116,6 +143,7 @@ fn owner(environment: &[u8], reports: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -131,6 +159,38 @@ mod tests {
             assert!(matches!(&found[..], [Relative { zombie: false, .. }]));
         }
         drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+
+    /// Whoever was looked at in the middle of `execve` had none, and its orphans outlived it.
+    #[test]
+    fn a_process_that_becomes_another_program_is_not_taken_for_one_without_environment() {
+        for _ in 0..100 {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "exec cat"]).env_clear().env("A", "b");
+            let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+            for _ in 0..50 {
+                assert!(environment(pid).is_none_or(|environment| environment.starts_with(b"A=b")));
+            }
+            let mut stdin = child.stdin.take().unwrap();
+            stdin.write_all(b"x").unwrap();
+            child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+            assert!(environment(pid).unwrap().starts_with(b"A=b"));
+            drop(stdin);
+            child.wait().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_process_without_environment_has_an_empty_one() {
+        let mut child =
+            Command::new("cat").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"x").unwrap();
+        child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        assert_eq!(environment(Pid::from_raw(i32::try_from(child.id()).unwrap())), Some(Vec::new()));
+        drop(stdin);
         child.wait().unwrap();
     }
 

@@ -1,4 +1,4 @@
-//! What the runner knows, and what it does when something happens.
+//! What the runner knows, and what it does when something happens. [`sweep`]: what has ended, and what that has left.
 //!
 //! ```text
 //!   down ──dial──> connected ──connection gone──> down: every process is killed and collected, then dial again
@@ -6,7 +6,9 @@
 //!                  drained, refused ──> leaving: every process is killed and collected, the log is written, exit
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+mod sweep;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -61,6 +63,8 @@ struct Runner {
     /// The container is to stop.
     draining: bool,
     leaving: Option<Leaving>,
+    /// When the orphans are looked at again of which nobody could say whose they are.
+    sweeps: Option<Instant>,
     /// Who started the runner, where that is not the kernel.
     parent: Pid,
 }
@@ -85,6 +89,7 @@ pub(crate) fn run(socket: PathBuf) -> Result<u8, RunError> {
         log: Log::new(),
         draining: false,
         leaving: None,
+        sweeps: None,
         parent: getppid(),
     };
     let mut scratch = vec![0; SCRATCH];
@@ -214,34 +219,7 @@ impl Runner {
                 self.log.say(&format!("process {} was not killed: {error}", running.pid()));
             }
         }
-        self.sweep();
-    }
-
-    /// Collects what has ended.
-    fn reap(&mut self, now: Instant) {
-        for running in self.processes.values_mut() {
-            running.reap(now);
-        }
-        orphans::reap(|pid| is_started(&self.processes, pid));
-        self.sweep();
-    }
-
-    /// Kills the orphans that no running process owns.
-    fn sweep(&mut self) {
-        let Some(reports) = &self.reports else { return };
-        let runs = |process: &u64| self.processes.get(process).is_some_and(|running| !running.has_ended());
-        let any = self.processes.keys().any(&runs);
-        let mut escaped = BTreeSet::new();
-        for orphan in orphans::find(|pid| is_started(&self.processes, pid), reports.folder()) {
-            let belongs = orphan.owner.as_ref().map_or(any, &runs);
-            if !belongs || self.killing() {
-                orphan.kill();
-                escaped.extend(orphan.owner);
-            }
-        }
-        for (process, running) in &mut self.processes {
-            running.escaped = escaped.contains(process);
-        }
+        self.sweep(Instant::now());
     }
 
     /// Tells of the processes of which nothing is left.
@@ -305,7 +283,7 @@ impl Runner {
     /// Dials the worker, once everything of an earlier connection has ended.
     fn dial(&mut self, now: Instant) -> Result<(), RunError> {
         if orphans::exist() {
-            self.sweep();
+            self.sweep(now);
             self.link.wait(now);
             return Ok(());
         }
@@ -328,6 +306,9 @@ impl Runner {
     /// Does what its time has come for.
     fn due(&mut self, now: Instant) -> Result<(), RunError> {
         self.processes.values_mut().for_each(|running| running.due(now));
+        if self.sweeps.is_some_and(|sweep| now >= sweep) {
+            self.sweep(now);
+        }
         if self.link.is_silent(now) {
             // What it has said may not have been read, where it is the runner that was held up.
             self.listen(now);
@@ -366,7 +347,7 @@ impl Runner {
             _ => self.link.deadline(),
         };
         let leaving = self.leaving.map(|leaving| leaving.deadline);
-        processes.chain(link).chain(leaving).min()
+        processes.chain(link).chain(leaving).chain(self.sweeps).min()
     }
 
     fn leave(&mut self, code: u8, now: Instant) {
