@@ -1,5 +1,6 @@
 """A pool that scales itself: out for what waits, in without cutting anything off."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -92,6 +93,12 @@ def draining(namespace: Namespace, pool: str) -> int:
     return namespace.get("wp", pool)["status"].get("drainingReplicas", 0)
 
 
+def resting(client: Client, pool: str) -> list[str]:
+    """The pods whose workers have heard that they are to take no more: the operator may have said so only just now."""
+    said = [json.loads(client.redis.get(key) or "{}") for key in client.redis.scan_iter("petiole:load:*")]
+    return [each["host"] for each in said if each.get("pool") == pool and each["draining"]]
+
+
 def ready(namespace: Namespace, pool: str) -> list[str]:
     """The pods that take tasks, or finish those that they have."""
     found = namespace.all("pods", f"petiole.dev/pool={pool}")
@@ -111,7 +118,7 @@ def test_a_pod_that_is_to_go_drains_while_it_is_ready_and_goes_then(
     until("each pod has a task", lambda: len({pod for _, pod in gate.started()}) == 2, WITHIN)
     both = sorted(staying(namespace, pool))
     scale(namespace, pool, 1)
-    until("one drains", lambda: draining(namespace, pool) == 1, WITHIN)
+    until("one drains", lambda: draining(namespace, pool) == len(resting(client, pool)) == 1, WITHIN)
     # The other has no room for it either.
     later = Gate(client)
     ((name, result),) = later.send(pool, 1).items()
@@ -137,7 +144,7 @@ def test_pods_that_drain_are_called_back_when_they_are_wanted_again(
     until("each pod has a task", lambda: len({pod for _, pod in gate.started()}) == 2, WITHIN)
     both = sorted(pods(namespace, pool))
     scale(namespace, pool, 0)
-    until("both drain", lambda: draining(namespace, pool) == 2, WITHIN)
+    until("both drain", lambda: draining(namespace, pool) == len(resting(client, pool)) == 2, WITHIN)
     again = Gate(client)
     again.send(pool, 2)
     scale(namespace, pool, 2)
